@@ -1,0 +1,97 @@
+# The two commands are `make demo` and `make test`; what they need is set up first, and only once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench peers peers-demo clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Debian packages that the demo and the tests call, as PACKAGE:PROGRAM:WHAT-IS-LEFT-OUT-WITHOUT-IT.
+DEMO_PEERS := sip-tester:sipp:demo,tests/scenarios,bench
+TEST_PEERS := $(DEMO_PEERS) kamailio:kamailio:tests/interop,bench sipsak:sipsak:tests/interop
+
+help:
+	@echo 'make demo    set up, then one call through the proxy and its trace'
+	echo 'make test    set up, then all tests (ARGS="-k word" are handed to pytest)'
+	echo 'make lint    ruff and mypy'
+	echo 'make bench   calls per second and CPU per call, beside Sippy and Kamailio'
+	echo 'make setup   what the others do first: $(VENV) and the programs that the tests call'
+	echo 'make clean   remove $(VENV) and caches'
+
+demo: peers-demo $(VENV)/.ready
+	@$(BIN)/sipproxy demo
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready
+	@$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	@$(BIN)/python -m bench
+
+setup: peers $(VENV)/.ready
+
+# Made anew when pyproject.toml changes, and when its interpreter has gone.
+ifneq ($(wildcard $(VENV)/.ready),)
+ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
+$(shell rm -f $(VENV)/.ready)
+endif
+endif
+
+$(VENV)/.ready: pyproject.toml
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi
+		python=
+	done
+	test -n "$$python" || { echo 'Python 3.11 or later is needed; name it with PYTHON=...' >&2; exit 1; }
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+			version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+			apt-get update -qq
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "python$$version-venv"
+		else
+			echo "$$python cannot make virtual environments: install python3-venv" >&2; exit 1
+		fi
+	fi
+	echo "setting up $(VENV) with $$("$$python" --version)"
+	$(BIN)/python -c 'import pip' 2>/dev/null || "$$python" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+peers-demo: PEERS := $(DEMO_PEERS)
+peers: PEERS := $(TEST_PEERS)
+peers peers-demo:
+	@missing() {
+		for peer in $(PEERS); do
+			IFS=: read -r package program left_out <<< "$$peer"
+			PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v "$$program" >/dev/null || echo "$$package $$left_out"
+		done
+	}
+	wanted=$$(missing)
+	if [ -z "$$wanted" ]; then exit 0; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		packages=$$(cut -d' ' -f1 <<< "$$wanted" | tr '\n' ' ')
+		echo "installing $$packages"
+		export DEBIAN_FRONTEND=noninteractive
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$packages >/dev/null; } || true
+		# Debian starts what it installs; the tests want the program, and nobody wants a SIP server by surprise.
+		if [ -d /run/systemd/system ] && grep -qw kamailio <<< "$$packages"; then
+			systemctl disable --quiet --now kamailio.service || true
+		fi
+		wanted=$$(missing)
+		if [ -z "$$wanted" ]; then exit 0; fi
+	fi
+	while read -r package left_out; do
+		echo "missing: $$package (apt install $$package); left out without it: $${left_out//,/, }" >&2
+	done <<< "$$wanted"
+	if [ "$${CI:-}" = true ]; then exit 1; fi
+
+clean:
+	@rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Stores: where spans and state outlive a process. Their contracts stand here."""
