@@ -1,0 +1,103 @@
+"""Messages made from other messages: responses, ACK and CANCEL (RFC 3261 sections 8.2.6, 9.1, 17.1.1.3)."""
+
+from __future__ import annotations
+
+from .headers import CSEQ
+from .message import Headers, Request, Response
+
+REASONS: dict[int, str] = {
+    100: "Trying",
+    180: "Ringing",
+    183: "Session Progress",
+    200: "OK",
+    202: "Accepted",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    416: "Unsupported URI Scheme",
+    420: "Bad Extension",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    487: "Request Terminated",
+    491: "Request Pending",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+}
+
+_COPIED = frozenset(("via", "from", "call-id", "cseq"))
+# ACK and CANCEL take the route and the trace context of their INVITE.
+_CARRIED = frozenset(
+    (
+        "from",
+        "call-id",
+        "route",
+        "traceparent",
+        "tracestate",
+        "x-traceparent",
+        "x-tracestate",
+        "otel-trace-id",
+        "previous-trace-id",
+        "baggage",
+    )
+)
+
+
+def respond_to(request: Request, status: int, reason: str = "", *, to_tag: str = "") -> Response:
+    """A response with what every response copies from its request; `to_tag` is added where To has none."""
+    keys: list[str] = []
+    lines: list[str] = []
+    source = request.headers
+    for key, line in zip(source.keys, source.lines, strict=True):
+        if key in _COPIED or (key == "timestamp" and status == 100):
+            keys.append(key)
+            lines.append(line)
+        elif key == "to":
+            keys.append(key)
+            lines.append(with_to_tag(request, line, to_tag) if to_tag else line)
+    return Response(status, reason or REASONS.get(status, "Unknown"), Headers(keys, lines))
+
+
+def with_to_tag(request: Request, line: str, tag: str) -> str:
+    """The request's To line as it stands, with our tag where it has none."""
+    return line if request.to_tag else f"{line.rstrip()};tag={tag}"
+
+
+def ack_for(request: Request, response: Response) -> bytes:
+    """The ACK that a client transaction sends for a response of 300 to 699."""
+    return _follow(request, "ACK", response.headers.lines[response.headers.keys.index("to")])
+
+
+def cancel_for(request: Request, reason: str | None = None) -> Request:
+    """The CANCEL of an INVITE we sent; its top Via, and so its branch, is the INVITE's."""
+    source = request.headers
+    cancel = _follow_request(request, "CANCEL", source.lines[source.keys.index("to")])
+    if reason:
+        cancel.headers.add("Reason", reason)
+    return cancel
+
+
+def _follow(request: Request, method: str, to_line: str) -> bytes:
+    return _follow_request(request, method, to_line).encode()
+
+
+def _follow_request(request: Request, method: str, to_line: str) -> Request:
+    source = request.headers
+    keys = ["via", "max-forwards"]
+    lines = [source.lines[0], "Max-Forwards: 70"]  # our Via is the only one, and the first line
+    for key, line in zip(source.keys, source.lines, strict=True):
+        if key in _CARRIED:
+            keys.append(key)
+            lines.append(line)
+    cseq = source.first(CSEQ)
+    keys += ["to", "cseq", "content-length"]
+    lines += [to_line, f"CSeq: {cseq.number if cseq else 0} {method}", "Content-Length: 0"]
+    return Request(method, request.uri, Headers(keys, lines))

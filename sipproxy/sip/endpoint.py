@@ -1,0 +1,426 @@
+"""The transaction layer of one process (RFC 3261 sections 17 and 18): bytes in, users called, bytes out.
+
+receive    bytes      -> transaction, or a new one -> its user
+send       request    -> client transaction        -> outbox
+respond    response   -> server transaction        -> outbox
+expire     due timers -> transactions and other owners
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from .build import respond_to
+from .flow import TCP, UDP, Flow, Listener
+from .headers import CSEQ, MAGIC_COOKIE, VIA, Via, split_commas
+from .ids import Ids
+from .message import BadMessage, Request, Response, check_request, check_response, parse
+from .timers import TimerQueue
+from .transaction import (
+    ClientTransaction,
+    Deliver,
+    Effect,
+    InviteClientTransaction,
+    InviteServerTransaction,
+    OtherClientTransaction,
+    OtherServerTransaction,
+    Send,
+    ServerTransaction,
+    StartTimer,
+    State,
+    Transaction,
+)
+
+UDP_LIMIT = 1300  # bytes; a larger request leaves over TCP (RFC 3261 section 18.1.1)
+
+
+class ClientUser(Protocol):
+    """Who sent a request."""
+
+    def responded(self, tx: ClientTransaction, response: Response, now: float) -> None: ...
+
+    def timed_out(self, tx: ClientTransaction, now: float) -> None: ...
+
+    def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None: ...
+
+
+class ServerUser(Protocol):
+    """Who takes what arrives."""
+
+    def requested(self, tx: ServerTransaction, request: Request, now: float) -> None: ...
+
+    def acknowledged(self, ack: Request, flow: Flow, now: float) -> None: ...
+
+    def cancelled(self, tx: InviteServerTransaction, cancel: Request, now: float) -> None: ...
+
+    def count(self, what: str) -> None: ...
+
+
+class Transmit:
+    """Effect: these bytes leave by that flow."""
+
+    __slots__ = ("data", "flow")
+
+    def __init__(self, data: bytes, flow: Flow) -> None:
+        self.data = data
+        self.flow = flow
+
+
+class Endpoint:
+    """All transactions and all timers. Effects gather in `outbox`; the driver empties it."""
+
+    def __init__(
+        self, listeners: list[Listener], ids: Ids, user: ServerUser, *, max_headers: int = 256
+    ) -> None:
+        self.listeners = listeners
+        self.outbox: list[Transmit] = []
+        self.timers = TimerQueue()
+        self._ids = ids
+        self._user = user
+        self._max_headers = max_headers
+        self._clients: dict[str, ClientTransaction] = {}
+        self._users: dict[ClientTransaction, ClientUser] = {}
+        self._servers: dict[str, ServerTransaction] = {}
+        self._merged: dict[str, str] = {}
+
+    @property
+    def transactions(self) -> int:
+        """How many there are now."""
+        return len(self._clients) + len(self._servers)
+
+    def listener_for(self, transport: str, host: str) -> Listener | None:
+        """The socket that can reach that address."""
+        ipv6 = ":" in host
+        for listener in self.listeners:
+            if listener.transport == transport and listener.ipv6 == ipv6:
+                return listener
+        return None
+
+    # What comes in
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        """Take one datagram, or one message cut from a stream."""
+        if len(data) < 12 and not data.strip(b"\r\n\0 "):
+            return  # a keep-alive
+        try:
+            message = parse(data, max_headers=self._max_headers)
+        except BadMessage as error:
+            self._user.count("malformed")
+            if error.request is not None:
+                self._refuse(error.request, error, flow)
+            return
+        try:
+            if isinstance(message, Request):
+                self._receive_request(message, flow, now)
+            else:
+                self._receive_response(message, now)
+        except RemoteProtocolError as error:
+            self._user.count("malformed")
+            if isinstance(message, Request):
+                self._refuse(message, error, flow)
+
+    def _receive_response(self, response: Response, now: float) -> None:
+        check_response(response)
+        via, cseq = response.headers.first(VIA), response.headers.first(CSEQ)
+        assert via is not None and cseq is not None
+        tx = self._clients.get(f"{via.branch} {cseq.method}")
+        if tx is None:
+            self._user.count("stray_response")
+            return
+        self._run(tx, tx.receive(response, now), now)
+
+    def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
+        via = request.headers.first(VIA)
+        if via is None:
+            raise RemoteProtocolError("no via")
+        method = request.method
+        key = _server_key(via, request, "INVITE" if method == "ACK" else method)
+        tx = self._servers.get(key)
+        if tx is not None:
+            self._run(tx, tx.receive(request, now), now)
+            return
+        check_request(request)
+        if method == "ACK":
+            self._user.acknowledged(request, flow, now)
+            return
+        stamp_via(request, via, flow)
+        merge_key = ""
+        if not request.to_tag:
+            cseq = request.headers.first(CSEQ)
+            merge_key = f"{request.call_id} {request.from_tag} {cseq.number if cseq else 0} {method}"
+            if method != "CANCEL" and merge_key in self._merged:
+                raise RemoteProtocolError("merged request", status=482)
+        reliable = flow.transport != UDP
+        if method == "INVITE":
+            tx = InviteServerTransaction(request, reliable=reliable)
+        else:
+            tx = OtherServerTransaction(request, reliable=reliable)
+        tx.key = key
+        tx.flow = reply_flow(via, flow)
+        self._servers[key] = tx
+        if merge_key and method != "CANCEL":
+            tx.merge_key = merge_key
+            self._merged[merge_key] = key
+        self._run(tx, tx.start(now), now)
+        if method == "CANCEL":
+            self._cancel(tx, _server_key(via, request, "INVITE"), request, now)
+        else:
+            try:
+                self._user.requested(tx, request, now)
+            except RemoteProtocolError as error:
+                if tx.answered:
+                    raise LocalProtocolError(f"{error.reason} after the answer") from error
+                self._user.count("malformed")
+                self.respond(
+                    tx, respond_to(request, error.status, error.reason, to_tag=self._ids.hex(16)), now
+                )
+
+    def _cancel(self, tx: ServerTransaction, invite_key: str, cancel: Request, now: float) -> None:
+        invite = self._servers.get(invite_key)
+        if not isinstance(invite, InviteServerTransaction):
+            self.respond(tx, respond_to(cancel, 481, to_tag=self._ids.hex(16)), now)
+            return
+        self.respond(tx, respond_to(cancel, 200, to_tag=self._ids.hex(16)), now)
+        if not invite.answered:
+            self._user.cancelled(invite, cancel, now)
+
+    def _refuse(self, request: Request, error: RemoteProtocolError, flow: Flow) -> None:
+        """Answer without a transaction (RFC 3261 section 8.2.7), where the headers allow an answer at all."""
+        if request.method == "ACK":
+            return
+        for key in ("from", "to", "call-id", "cseq"):
+            if request.headers.keys.count(key) < 1:
+                return
+        try:
+            via = request.headers.first(VIA)
+            if via is None:
+                return
+            stamp_via(request, via, flow)
+            tag = "" if _has_tag(request) else self._ids.hex(16)
+            response = respond_to(request, error.status, error.reason)
+        except RemoteProtocolError:
+            return
+        if tag:
+            at = response.headers.keys.index("to")
+            response.headers.lines[at] = f"{response.headers.lines[at].rstrip()};tag={tag}"
+        self.outbox.append(Transmit(response.encode(), reply_flow(via, flow)))
+
+    # What goes out
+
+    def send(
+        self,
+        request: Request,
+        flow: Flow,
+        user: ClientUser,
+        now: float,
+        *,
+        mark: str = "",
+        pinned: bool = False,
+    ) -> ClientTransaction:
+        """Send a request in a transaction of its own; Via is put on top here.
+
+        `mark` ends the branch and is what loop detection reads; `pinned` forbids the change from UDP to TCP.
+        Raises LocalProtocolError where no listener can reach the flow.
+        """
+        branch = f"{MAGIC_COOKIE}{self._ids.hex(16)}{mark}"
+        wire, used = self._encode(request, flow, branch, pinned=pinned)
+        make = InviteClientTransaction if request.method == "INVITE" else OtherClientTransaction
+        tx = make(request, wire, reliable=used.transport != UDP)
+        tx.flow = used
+        tx.outgrew_udp = used.transport != flow.transport
+        tx.key = f"{branch} {request.method}"
+        self._clients[tx.key] = tx
+        self._users[tx] = user
+        self._run(tx, tx.start(now), now)
+        return tx
+
+    def send_once(self, request: Request, flow: Flow) -> Transmit:
+        """Send a request that has no transaction: an ACK for a 2xx. What is returned can be sent again."""
+        wire, used = self._encode(request, flow, f"{MAGIC_COOKIE}{self._ids.hex(16)}")
+        sent = Transmit(wire, used)
+        self.outbox.append(sent)
+        return sent
+
+    def send_cancel(
+        self, cancel: Request, invite: InviteClientTransaction, user: ClientUser, now: float
+    ) -> None:
+        """Send the CANCEL of an INVITE, by the INVITE's way and with its branch."""
+        assert invite.flow is not None
+        tx = OtherClientTransaction(cancel, cancel.encode(), reliable=invite.flow.transport != UDP)
+        tx.flow = invite.flow
+        tx.key = f"{invite.key.partition(' ')[0]} CANCEL"
+        self._clients[tx.key] = tx
+        self._users[tx] = user
+        self._run(tx, tx.start(now), now)
+        self._run(invite, invite.cancelled(now), now)
+
+    def respond(self, tx: ServerTransaction, response: Response, now: float) -> None:
+        """Answer a request."""
+        self._run(tx, tx.respond(response, now), now)
+
+    def _encode(
+        self, request: Request, flow: Flow, branch: str, *, pinned: bool = False
+    ) -> tuple[bytes, Flow]:
+        headers = request.headers
+        listener = self._listener(flow)
+        headers.keys.insert(0, "via")
+        headers.lines.insert(0, via_line(listener, branch))
+        wire = request.encode()
+        if len(wire) > UDP_LIMIT and flow.transport == UDP and not pinned:
+            streams = self.listener_for(TCP, flow.host)
+            if streams is not None:
+                headers.lines[0] = via_line(streams, branch)
+                return request.encode(), Flow(TCP, flow.host, flow.port, 0, streams.index)
+        return wire, Flow(flow.transport, flow.host, flow.port, flow.connection, listener.index)
+
+    def _listener(self, flow: Flow) -> Listener:
+        if flow.listener < len(self.listeners):
+            listener = self.listeners[flow.listener]
+            if listener.transport == flow.transport and listener.ipv6 == (":" in flow.host):
+                return listener
+        found = self.listener_for(flow.transport, flow.host)
+        if found is None:
+            raise LocalProtocolError(f"no listener for {flow.transport}")
+        return found
+
+    def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
+        """The transport could not deliver bytes of ours. A request too large for UDP gets its second chance
+        there.
+        """
+        tx = self._clients.get(_client_key(data))
+        if tx is None or tx.state > State.TRYING:
+            self._user.count("unsent")
+            return
+        if tx.outgrew_udp:
+            listener = self.listener_for(UDP, flow.host)
+            if listener is not None:
+                self._fall_back(tx, listener, now)
+                return
+        user = self._users.get(tx)
+        self._run(tx, tx.fail(), now)
+        if user is not None:
+            user.unsent(tx, reason, now)
+
+    def _fall_back(self, tx: ClientTransaction, listener: Listener, now: float) -> None:
+        assert tx.flow is not None
+        tx.outgrew_udp = False
+        branch = tx.key.partition(" ")[0]
+        tx.request.headers.lines[0] = via_line(listener, branch)
+        tx.flow = Flow(UDP, tx.flow.host, tx.flow.port, 0, listener.index)
+        self._run(tx, tx.restart(tx.request.encode(), reliable=False, now=now), now)
+
+    # Time
+
+    def expire(self, now: float) -> None:
+        """Fire all timers that are due."""
+        while (due := self.timers.pop(now)) is not None:
+            owner, timer = due
+            if isinstance(owner, Transaction):
+                self._run(owner, owner.expire(timer, now), now)
+            else:
+                owner.expire(timer, now)
+
+    def _run(self, tx: Transaction, effects: list[Effect], now: float) -> None:
+        for effect in effects:
+            kind = type(effect)
+            if kind is Send:
+                self.outbox.append(Transmit(effect.wire, tx.flow))  # type: ignore[union-attr,arg-type]
+            elif kind is StartTimer:
+                self.timers.start(effect.timer, effect.at, tx)  # type: ignore[union-attr]
+            elif kind is Deliver:
+                self._deliver(tx, effect.message, now)  # type: ignore[union-attr]
+            else:
+                self._forget(tx, timed_out=effect.timed_out, now=now)  # type: ignore[union-attr]
+
+    def _deliver(self, tx: Transaction, message: Request | Response, now: float) -> None:
+        if isinstance(message, Response):
+            if isinstance(tx, ClientTransaction):
+                user = self._users.get(tx)
+                if user is not None:
+                    user.responded(tx, message, now)
+        elif tx.flow is not None:
+            self._user.acknowledged(message, tx.flow, now)
+
+    def _forget(self, tx: Transaction, *, timed_out: bool, now: float) -> None:
+        if isinstance(tx, ClientTransaction):
+            self._clients.pop(tx.key, None)
+            user = self._users.pop(tx, None)
+            if timed_out and user is not None:
+                user.timed_out(tx, now)
+        elif isinstance(tx, ServerTransaction):
+            self._servers.pop(tx.key, None)
+            if tx.merge_key:
+                self._merged.pop(tx.merge_key, None)
+
+
+def via_line(listener: Listener, branch: str) -> str:
+    """Our Via; rport asks for the answer to come back the way we sent (RFC 3581)."""
+    return f"Via: SIP/2.0/{listener.transport} {listener.sent_by};branch={branch};rport"
+
+
+def stamp_via(request: Request, via: Via, flow: Flow) -> None:
+    """Note in the top Via where the request came from (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
+    rport = "rport" in via.parameters and via.parameters["rport"] is None
+    if not rport and (via.host == flow.host or "received" in via.parameters):
+        return
+    headers = request.headers
+    at = headers.keys.index("via")
+    value = f"SIP/2.0/{via.transport} {_sent_by(via)}"
+    for name, argument in via.parameters.items():
+        if name == "received":
+            continue
+        if name == "rport" and rport:
+            argument = str(flow.port)
+        value += f";{name}" if argument is None else f";{name}={argument}"
+    value += f";received={flow.host}"
+    rest = _below_top(headers.lines[at])
+    headers.lines[at] = f"Via: {value}{', ' + rest if rest else ''}"
+
+
+def _sent_by(via: Via) -> str:
+    host = f"[{via.host}]" if ":" in via.host else via.host
+    return host if via.port is None else f"{host}:{via.port}"
+
+
+def _below_top(line: str) -> str:
+    if "," not in line:
+        return ""
+    return ", ".join(split_commas(line.partition(":")[2])[1:])
+
+
+def reply_flow(via: Via, flow: Flow) -> Flow:
+    """Where responses go: back by the connection, or to the source, by its port where rport is asked for;
+    never to maddr.
+    """
+    if flow.transport != UDP or "rport" in via.parameters:
+        return flow
+    port = via.port or 5060
+    return flow if port == flow.port else Flow(UDP, flow.host, port, 0, flow.listener)
+
+
+def _server_key(via: Via, request: Request, method: str) -> str:
+    """What makes requests one transaction (RFC 3261 section 17.2.3)."""
+    if via.has_cookie:
+        return f"{via.branch} {via.host}:{via.port} {method}"
+    cseq = request.headers.first(CSEQ)  # an RFC 2543 peer
+    number = cseq.number if cseq else 0
+    return f"{request.from_tag} {request.call_id} {number} {via.host}:{via.port} {via.branch} {method}"
+
+
+def _has_tag(request: Request) -> bool:
+    try:
+        return bool(request.to_tag)
+    except RemoteProtocolError:
+        return True  # unreadable: leave it as it is
+
+
+def _client_key(data: bytes) -> str:
+    start = data.find(b";branch=")
+    if start < 0:
+        return ""
+    end = data.find(b";", start + 8)
+    line = data.find(b"\r\n", start)
+    end = line if end < 0 or end > line else end
+    method = data[: data.find(b" ")].decode("latin-1")
+    return f"{data[start + 8 : end].decode('latin-1')} {method}"

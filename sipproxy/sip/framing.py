@@ -1,0 +1,84 @@
+"""Cutting a byte stream into SIP messages (RFC 3261 section 18.3, RFC 5626 section 3.5.1).
+
+    between messages   CRLF CRLF     a ping: answer with CRLF        (counted in `pongs`)
+                       CRLF          dropped
+    head               CRLFCRLF      the header part is whole: read Content-Length
+    body               n bytes       the message is whole
+
+A message whose head is over the limit, or whose Content-Length is missing or no number, loses the framing:
+nothing that follows can be trusted, so the connection has to be closed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import RemoteProtocolError
+
+_CONTENT_LENGTH = re.compile(
+    rb"\r\n(?:content-length|l)[ \t]*:[ \t]*(?:\r\n[ \t]+)*([^\r\n]*)", re.IGNORECASE
+)
+
+
+class StreamFramer:
+    """Feeds on what a connection delivers. `limit` is the largest message in bytes."""
+
+    __slots__ = ("_buffer", "_length", "limit", "pongs")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.pongs = 0
+        self._buffer = b""
+        self._length = 0  # of the message at the start of the buffer, 0 while unknown
+
+    @property
+    def pending(self) -> bytes:
+        """What has arrived of a message that is not whole yet."""
+        return self._buffer
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes, give whole messages. Raises RemoteProtocolError when the framing is lost."""
+        buffer = self._buffer + data if self._buffer else data
+        messages: list[bytes] = []
+        while buffer:
+            if not self._length:
+                buffer = self._skip_keep_alives(buffer)
+                end = buffer.find(b"\r\n\r\n")
+                if end < 0:
+                    self._buffer = buffer
+                    if len(buffer) > self.limit:
+                        raise RemoteProtocolError("message too large", status=513)
+                    return messages
+                self._buffer = buffer
+                self._length = end + 4 + _content_length(buffer[: end + 2])
+                if self._length > self.limit:
+                    raise RemoteProtocolError("message too large", status=513)
+            if len(buffer) < self._length:
+                break
+            messages.append(buffer[: self._length])
+            buffer = buffer[self._length :]
+            self._length = 0
+        self._buffer = buffer
+        return messages
+
+    def _skip_keep_alives(self, buffer: bytes) -> bytes:
+        while buffer.startswith(b"\r\n"):
+            if buffer.startswith(b"\r\n\r\n"):
+                self.pongs += 1
+                buffer = buffer[4:]
+            elif b"\r\n\r\n".startswith(buffer):
+                break  # the rest of a ping may be on its way
+            else:
+                buffer = buffer[2:]
+        return buffer
+
+
+def _content_length(head: bytes) -> int:
+    found = _CONTENT_LENGTH.findall(head)
+    if not found:
+        raise RemoteProtocolError("no Content-Length on a stream")
+    values = {value.strip() for value in found}
+    value = values.pop()
+    if values or not value.isdigit() or len(value) > 9:
+        raise RemoteProtocolError("malformed Content-Length")
+    return int(value)
