@@ -1,0 +1,1 @@
+"""Calls of two legs: routing, rewriting, failover. No I/O, no clock."""

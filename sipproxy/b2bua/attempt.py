@@ -1,0 +1,265 @@
+"""One INVITE to one target of a trunk, from sending to its final response.
+
+FLYING     1xx                     the setup hears it                          RINGING
+FLYING+    2xx                     the setup connects the legs                 OVER
+FLYING+    3xx-6xx, silence        the setup tries the next, or refuses        OVER
+FLYING+    given up                CANCEL now, or with the first 1xx           GIVEN_UP
+GIVEN_UP   2xx                     ACK, BYE (RFC 3261 section 15.1.2)          OVER
+OVER       another 2xx             ours: ACK again; a fork's: ACK, BYE         OVER
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from ..propagation.settings import Carrier
+from ..propagation.writing import stamp_pai
+from ..sip.build import cancel_for
+from ..sip.dialog import Dialog
+from ..sip.flow import Flow
+from ..sip.headers import FROM, MAX_FORWARDS, TO
+from ..sip.message import Request, Response
+from ..sip.timers import Timer
+from ..sip.transaction import ClientTransaction, InviteClientTransaction, State
+from .ending import Bye
+from .events import Attempted, Concluded, Milestone, Progressed
+from .leg import Leg, cseq_of, stamp
+from .rewrite import Identity, cross_request
+from .routing import Trunk
+from .shared import NOBODY
+
+if TYPE_CHECKING:
+    from .setup import Setup
+
+
+class Phase(IntEnum):
+    """Where an attempt is."""
+
+    FLYING = 0
+    RINGING = 1
+    GIVEN_UP = 2
+    OVER = 3
+
+
+class Attempt:
+    """`legs` holds the callee's early dialogs by their To-tag; each has a dialog of its own towards the
+    caller.
+    """
+
+    __slots__ = (
+        "_cancel_reason",
+        "_concluded",
+        "_flow",
+        "_sent_at",
+        "_setup",
+        "_tx",
+        "context",
+        "legs",
+        "phase",
+        "trunk",
+        "winner",
+    )
+
+    def __init__(self, setup: Setup, trunk: Trunk, flow: Flow) -> None:
+        self._setup = setup
+        self._flow = flow
+        self._tx: InviteClientTransaction | None = None
+        self._cancel_reason = ""
+        self._concluded = False
+        self._sent_at = 0.0
+        self.trunk = trunk
+        self.phase = Phase.FLYING
+        self.context = setup.call.root.child(setup.shared.ids.span_id())
+        self.legs: dict[str, Leg] = {}
+        self.winner: Leg | None = None
+
+    def start(self, now: float, *, patience_s: float | None) -> None:
+        """Send the INVITE; `patience_s` bounds the wait for a first response, if there is a next target."""
+        setup, shared = self._setup, self._setup.shared
+        request = self._cross(setup.request)
+        tx = shared.endpoint.send(
+            request, self._flow, self, now, mark=setup.loop_mark, pinned=self.trunk.pinned
+        )
+        assert isinstance(tx, InviteClientTransaction)
+        self._tx = tx
+        self._sent_at = now
+        setup.call.attempted(+1)
+        if patience_s is not None:
+            shared.endpoint.timers.start(Timer.FIRST_RESPONSE, now + patience_s, self)
+        if setup.call.root.sampled:
+            shared.facts.append(
+                Attempted(
+                    setup.call.root,
+                    self.context,
+                    now,
+                    setup.arrived_at,
+                    "INVITE",
+                    self.trunk.name,
+                    request.call_id,
+                    tx.flow or self._flow,
+                    1,
+                    self.trunk.rtt_ms,
+                )
+            )
+
+    def _cross(self, request: Request) -> Request:
+        setup, shared = self._setup, self._setup.shared
+        sender, receiver = request.headers.first(FROM), request.headers.first(TO)
+        assert sender is not None and receiver is not None
+        identity = Identity(
+            setup.outgoing_uri(self.trunk),
+            sender.with_tag(shared.ids.hex(16)),
+            receiver.with_tag(""),
+            shared.ids.hex(32),
+            1,
+        )
+        identity.contact = shared.contact(self._flow)
+        hops = request.headers.first(MAX_FORWARDS)
+        identity.max_forwards = 70 if hops is None else hops - 1
+        crossed = cross_request(request, identity, self.trunk.rules)
+        if Carrier.PAI in self.trunk.settings.trace.send:
+            identity_value = crossed.headers.text("p-asserted-identity")
+            if identity_value is not None:
+                crossed.headers.set("P-Asserted-Identity", stamp_pai(identity_value, self.context))
+        stamp(crossed, self.context, self.trunk, self._flow, setup.call.baggage)
+        return crossed
+
+    # What comes back
+
+    def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
+        """Take a response to the INVITE."""
+        if self.phase is Phase.FLYING:
+            self.trunk.measured(now - self._sent_at)
+        if response.status < 200:
+            self._provisional(response, now)
+        elif response.status < 300:
+            self._success(response, now)
+        else:
+            self._concluded_with(response.status, "", now)
+            if self.phase < Phase.GIVEN_UP:
+                self.phase = Phase.OVER
+                self._setup.refused(self, response, now)
+            self.forget_legs(None)
+
+    def _provisional(self, response: Response, now: float) -> None:
+        if self._setup.call.root.sampled:
+            self._setup.shared.facts.append(Progressed(self.context.span_id, response.status, now))
+        if self.phase is Phase.GIVEN_UP:
+            self._cancel(now)
+        elif self.phase <= Phase.RINGING:
+            self.phase = Phase.RINGING
+            if response.status > 100:
+                self._setup.progressed(self, response, now)
+
+    def _success(self, response: Response, now: float) -> None:
+        winner = self.winner
+        if winner is not None and response.to_tag == winner.dialog.remote_tag:
+            winner.repeat_ack(winner.invite_cseq)
+            return
+        leg = self.leg_for(response)
+        leg.dialog.refresh_target(response)
+        leg.dialog.set_routes(response)
+        self._concluded_with(response.status, "", now)
+        if winner is None and self.phase < Phase.GIVEN_UP:
+            self.phase = Phase.OVER
+            self.winner = leg
+            self._setup.connected(self, leg, response, now)
+        else:
+            self._decline(leg, now)
+
+    def _decline(self, leg: Leg, now: float) -> None:
+        """A 2xx that came too late, or a second one from a fork: it has to be acknowledged, and ended."""
+        leg.send_ack(None, leg.invite_cseq, self.context, now)
+        Bye(leg, end="cancelled").start(now)
+        leg.forget()
+        if self.phase is Phase.GIVEN_UP:
+            self.phase = Phase.OVER
+
+    def timed_out(self, tx: ClientTransaction, now: float) -> None:
+        """Nothing came for 32 seconds, or nothing final after our CANCEL."""
+        self._lost("timeout", now)
+
+    def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
+        """The target cannot be reached."""
+        self._lost("transport", now)
+
+    def _lost(self, error: str, now: float) -> None:
+        self._concluded_with(0, error, now)
+        if self.phase < Phase.GIVEN_UP:
+            self.phase = Phase.OVER
+            self._setup.lost(self, error, now)
+        self.forget_legs(None)
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """The trunk has stayed silent for as long as the route gives it."""
+        if self.phase is Phase.FLYING and timer is Timer.FIRST_RESPONSE:
+            self.give_up("", now)
+            self._concluded_with(0, "timeout", now)
+            self._setup.lost(self, "timeout", now)
+
+    # Giving up
+
+    def give_up(self, reason: str, now: float) -> None:
+        """The answer is not wanted any more: CANCEL, as soon as that is allowed (RFC 3261 section 9.1)."""
+        if self.phase >= Phase.GIVEN_UP:
+            return
+        ringing = self.phase is Phase.RINGING
+        self.phase = Phase.GIVEN_UP
+        self._cancel_reason = reason
+        if ringing:
+            self._cancel(now)
+        elif self._tx is not None and self._tx.state is State.CALLING:
+            self._tx.hush()
+
+    def _cancel(self, now: float) -> None:
+        tx = self._tx
+        if tx is None or tx.state is not State.PROCEEDING or self._cancel_reason == "sent":
+            return
+        self._setup.shared.endpoint.send_cancel(
+            cancel_for(tx.request, self._cancel_reason or None), tx, NOBODY, now
+        )
+        self._cancel_reason = "sent"
+        if self._setup.call.root.sampled:
+            self._setup.shared.facts.append(Milestone(self.context.span_id, "CANCEL", now))
+
+    # Dialogs
+
+    def leg_for(self, response: Response) -> Leg:
+        """The callee's leg that a response belongs to; a new To-tag is a new one (RFC 3261 section 12.1)."""
+        known = self.legs.get(response.to_tag)
+        if known is not None:
+            return known
+        tx = self._tx
+        assert tx is not None
+        dialog = Dialog.of_client(tx.request, response)
+        leg = Leg(self._setup.call, "callee", dialog, self.trunk, tx.flow or self._flow, self.context)
+        leg.invite_cseq = cseq_of(tx.request)
+        if self.phase < Phase.GIVEN_UP and self.winner is None:
+            leg.peer = self._setup.caller_leg()
+            leg.peer.peer = leg
+        self.legs[response.to_tag] = leg
+        return leg
+
+    def forget_legs(self, but: Leg | None) -> None:
+        """Early dialogs end with the INVITE, except the one that is confirmed."""
+        for leg in self.legs.values():
+            if leg is not but:
+                if leg.peer is not None:
+                    leg.peer.forget()
+                leg.forget()
+        self.legs = {} if but is None else {but.dialog.remote_tag: but}
+
+    # What is told
+
+    def _concluded_with(self, status: int, error: str, now: float) -> None:
+        if self._concluded:
+            return
+        self._concluded = True
+        call = self._setup.call
+        if call.root.sampled:
+            repeats = 0 if self._tx is None else self._tx.repeats
+            wanted = 200 <= status < 300 and self.winner is None and self.phase < Phase.GIVEN_UP
+            fact = Concluded(self.context.span_id, status, error, now, repeats, None, not wanted)
+            self._setup.shared.facts.append(fact)
+        call.attempted(-1)

@@ -1,0 +1,113 @@
+"""How calls end: a peer's BYE, or our own on both legs.
+
+BYE from one leg       sent on by the other; its 2xx goes back, 401 and 407 too (then the call goes on)
+no answer within 2 s   the asker gets 200 from us; the BYE goes on
+BYE before the ACK     the leg that waits for its ACK is told later (RFC 3261 section 15)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..sip.build import respond_to
+from ..sip.headers import MAX_FORWARDS
+from ..sip.message import Request, Response
+from ..sip.timers import Timer
+from ..sip.transaction import ClientTransaction, ServerTransaction
+
+if TYPE_CHECKING:
+    from .leg import Leg
+
+ANSWER_WITHIN_S = 2.0  # seconds the asker waits for the other side's answer to its BYE
+
+
+class Bye:
+    """A BYE towards `leg`. `asker` is the leg that said it first, with its open transaction; neither when it
+    is our own.
+    """
+
+    __slots__ = ("_answered", "_asker", "_leg", "_reason", "_tx", "end")
+
+    def __init__(
+        self, leg: Leg, *, end: str, asker: Leg | None = None, tx: ServerTransaction | None = None
+    ) -> None:
+        self._leg = leg
+        self._asker = asker
+        self._tx = tx
+        self._answered = tx is None
+        self._reason = ""
+        self.end = end  # `sip.dialog.end`
+
+    def start(self, now: float, reason: str = "") -> None:
+        """Send it, or let it wait for the ACK that this leg still owes us."""
+        self._reason = reason
+        leg = self._leg
+        if leg.answer is not None:
+            leg.deferred_bye = self
+            self._answer(200, now)
+            return
+        self._send(now)
+        if self._tx is not None:
+            leg.shared.endpoint.timers.start(Timer.BYE, now + ANSWER_WITHIN_S, self)
+
+    def resume(self, now: float) -> None:
+        """The ACK is here."""
+        self._send(now)
+
+    def _send(self, now: float) -> None:
+        leg = self._leg
+        if self._tx is not None:
+            hops = self._tx.request.headers.first(MAX_FORWARDS)
+            request, hop = leg.cross(self._tx.request, max(70 if hops is None else hops - 1, 1))
+        else:
+            request, hop = leg.make("BYE")
+            if self._reason:
+                request.headers.add("Reason", self._reason)
+        leg.send(request, hop, self, now)
+
+    def sent(self, tx: ClientTransaction) -> None:
+        """It has left."""
+
+    def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
+        """Its answer ends the dialog, except a challenge that the asker can meet."""
+        if response.status < 200:
+            return
+        if (
+            response.status in (401, 407)
+            and not self._answered
+            and self._asker is not None
+            and self._tx is not None
+        ):
+            self._answered = True
+            back = self._asker.cross_back(self._tx, response, target=False)
+            self._leg.shared.endpoint.respond(self._tx, back, now)
+            self._leg.call.resumed()
+            return
+        self._over(now)
+
+    def timed_out(self, tx: ClientTransaction, now: float) -> None:
+        """The other side is gone: so the dialog is over all the same."""
+        self._over(now)
+
+    def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
+        """Likewise."""
+        self._over(now)
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """The asker has waited long enough."""
+        self._answer(200, now)
+
+    def _over(self, now: float) -> None:
+        self._answer(200, now)
+        self._leg.call.leg_ended(self._leg, now)
+
+    def _answer(self, status: int, now: float) -> None:
+        if self._answered or self._asker is None or self._tx is None:
+            return
+        self._answered = True
+        self._leg.shared.endpoint.respond(self._tx, respond_to(self._tx.request, status), now)
+
+
+def ok(leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
+    """200 to a BYE that crossed ours."""
+    leg.shared.endpoint.respond(tx, respond_to(request, 200), now)

@@ -1,0 +1,306 @@
+"""The core's front door: bytes, expired timers and looked-up addresses go in; effects and facts come out.
+
+request to us                          here
+INVITE outside a dialog                a new Call and its Setup
+request inside one of our dialogs      the Call of that leg
+anything else                          Forward
+"""
+
+from __future__ import annotations
+
+from ..propagation.carriers import extract_sip
+from ..propagation.correlation import Origin, Sampler, begin
+from ..propagation.settings import Accept, PropagationSettings, TrunkTrace
+from ..propagation.writing import add_baggage
+from ..sip.build import respond_to
+from ..sip.endpoint import Endpoint, Transmit
+from ..sip.flow import Flow, Listener
+from ..sip.headers import CSEQ, MAX_FORWARDS, PROXY_REQUIRE, REQUIRE, TO
+from ..sip.ids import Ids
+from ..sip.message import Request
+from ..sip.timers import Timer
+from ..sip.transaction import InviteServerTransaction, ServerTransaction
+from ..sip.uri import Uri
+from .call import Call
+from .events import Fact, RequestArrived
+from .forward import Forward
+from .health import Probe
+from .rewrite import ALLOW, OUR_SUPPORTED, TRANSPARENT_TAGS
+from .routing import Router, Trunk
+from .settings import Timeouts
+from .setup import Setup
+from .shared import Lookup, Shared
+
+STRANGER = TrunkTrace(accept=Accept.LINK)
+# They make sense inside a dialog only; outside of ours there is none.
+IN_DIALOG_ONLY = frozenset(("BYE", "PRACK", "UPDATE"))
+NOT_RELAYED = frozenset(("REFER",))
+INTERACTION_LENGTH = 128  # characters of an interaction id that are kept
+
+
+class Engine:
+    """One per signalling process."""
+
+    def __init__(
+        self,
+        listeners: list[Listener],
+        ids: Ids,
+        router: Router,
+        *,
+        sample: Sampler,
+        timeouts: Timeouts | None = None,
+        propagation: PropagationSettings | None = None,
+        names: frozenset[str] = frozenset(),
+        max_headers: int = 256,
+    ) -> None:
+        self.endpoint = Endpoint(listeners, ids, self, max_headers=max_headers)
+        self.shared = Shared(
+            self.endpoint,
+            ids,
+            router,
+            sample=sample,
+            timeouts=timeouts or Timeouts(),
+            propagation=propagation or PropagationSettings(),
+            names=names.union(*(_names_of(listener) for listener in listeners)),
+        )
+        self._probes: list[Probe] = []
+
+    # For the driver
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        """One message has arrived."""
+        self.endpoint.receive(data, flow, now)
+
+    def expire(self, now: float) -> None:
+        """Time has passed."""
+        self.endpoint.expire(now)
+
+    @property
+    def next_at(self) -> float | None:
+        """When `expire` has to be called, at the latest."""
+        return self.endpoint.timers.next_at
+
+    def located(self, token: int, flows: list[Flow], now: float) -> None:
+        """A lookup has ended; no flows: the name does not resolve."""
+        self.shared.located(token, flows, now)
+
+    def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
+        """Bytes of ours did not reach their flow."""
+        self.endpoint.unsent(data, flow, reason, now)
+
+    def take(self) -> tuple[list[Transmit], list[Lookup], list[Fact]]:
+        """What has gathered since the last time."""
+        shared = self.shared
+        taken = (self.endpoint.outbox, shared.lookups, shared.facts)
+        self.endpoint.outbox, shared.lookups, shared.facts = [], [], []
+        return taken
+
+    def start(self, now: float) -> None:
+        """Begin to probe the trunks that want it."""
+        self._start_probes(now)
+
+    def reload(self, router: Router, now: float) -> None:
+        """New calls go by the new table; calls in progress keep what they have."""
+        for probe in self._probes:
+            probe.stopped = True
+        self._probes = []
+        self.shared.router = router
+        self._start_probes(now)
+
+    def drain(self) -> None:
+        """Take no more calls."""
+        self.shared.draining = True
+
+    def end_all(self, now: float) -> None:
+        """End every call."""
+        for call in list(self.shared.calls):
+            call.hang_up("shutdown", 'SIP;cause=503;text="Shutdown"', now)
+
+    @property
+    def calls(self) -> int:
+        """How many are in progress."""
+        return len(self.shared.calls)
+
+    def _start_probes(self, now: float) -> None:
+        for trunk in self.shared.router.trunks.values():
+            if trunk.settings.health.options_every_s > 0:
+                probe = Probe(self.shared, trunk)
+                self._probes.append(probe)
+                self.endpoint.timers.start(Timer.PROBE, now, probe)
+
+    # For the endpoint
+
+    def count(self, what: str) -> None:
+        """Count what never became a request."""
+        self.shared.count(what)
+
+    def requested(self, tx: ServerTransaction, request: Request, now: float) -> None:
+        """A new request."""
+        shared = self.shared
+        tag = request.to_tag
+        if tag:
+            leg = shared.legs.get(tag)
+            if leg is not None and leg.is_for(request):
+                unknown = _unknown_tags(request)
+                if unknown:
+                    self._bad_extension(tx, request, unknown, now)
+                else:
+                    leg.call.requested(leg, tx, request, now)
+                return
+            if request.method == "INVITE" or request.method in IN_DIALOG_ONLY:
+                self._refuse(tx, request, 481, now)
+                return
+        flow = tx.flow
+        assert flow is not None
+        source = shared.router.trunk_of(flow)
+        uri = request.parsed_uri
+        if request.method == "OPTIONS" and (uri.user is None and shared.is_us(uri.host, uri.port)):
+            self._options(tx, request, now)
+            return
+        candidates = shared.router.choose(source, uri)
+        if candidates is None:
+            shared.count("no_route", "" if source is None else source.name)
+            self._refuse(tx, request, 403, now)
+            return
+        unknown = _unknown_tags(request)
+        if unknown:
+            self._bad_extension(tx, request, unknown, now)
+        elif request.method in IN_DIALOG_ONLY:
+            self._refuse(tx, request, 481, now)
+        elif request.method in NOT_RELAYED:
+            self._refuse(tx, request, 405, now)
+        elif isinstance(tx, InviteServerTransaction):
+            self._invite(tx, request, source, flow, candidates, now)
+        else:
+            self._forward(tx, request, source, flow, candidates, now)
+
+    def _invite(
+        self,
+        tx: InviteServerTransaction,
+        request: Request,
+        source: Trunk | None,
+        flow: Flow,
+        candidates: list[Trunk],
+        now: float,
+    ) -> None:
+        origin, interaction_id, session_id = self._origin(request, source)
+        baggage = _baggage(origin, interaction_id)
+        self._tell_arrived(origin, request, source, flow, interaction_id, session_id, now)
+        call = Call(self.shared, origin.root, session_id=session_id, baggage=baggage)
+        if session_id:
+            self.shared.sessions.remember(session_id, origin.root)
+        Setup(call, tx, request, source, now).start(candidates, now)
+
+    def _forward(
+        self,
+        tx: ServerTransaction,
+        request: Request,
+        source: Trunk | None,
+        flow: Flow,
+        candidates: list[Trunk],
+        now: float,
+    ) -> None:
+        if request.headers.first(MAX_FORWARDS) == 0:
+            self._refuse(tx, request, 483, now)
+            return
+        origin, interaction_id, session_id = self._origin(request, source)
+        self._tell_arrived(origin, request, source, flow, interaction_id, session_id, now)
+        baggage = _baggage(origin, interaction_id)
+        forward = Forward(self.shared, tx, source, origin.root, candidates, baggage=baggage, now=now)
+        forward.next(503, "transport", now)
+
+    def _origin(self, request: Request, source: Trunk | None) -> tuple[Origin, str, str]:
+        shared, headers = self.shared, request.headers
+        settings = STRANGER if source is None else source.settings.trace
+        to = headers.first(TO)
+        to_headers = ""
+        if to is not None and "?" in to.uri:
+            to_headers = Uri.parse(to.uri).headers
+        found = extract_sip(headers.values, settings, request.parsed_uri.headers, to_headers)
+        session_id = headers.text("session-id") or ""
+        known = None
+        if found.context is None and session_id:
+            known = shared.sessions.find(session_id)
+        origin = begin(found, settings.accept, ids=shared.ids, sample=shared.sample, known=known)
+        interaction = headers.text(shared.propagation.interaction_header.lower()) or ""
+        return origin, interaction.partition(";")[0].strip()[:INTERACTION_LENGTH], session_id
+
+    def _tell_arrived(
+        self,
+        origin: Origin,
+        request: Request,
+        source: Trunk | None,
+        flow: Flow,
+        interaction_id: str,
+        session_id: str,
+        now: float,
+    ) -> None:
+        if origin.root.sampled:
+            name = "unknown" if source is None else source.name
+            rtt_ms = None if source is None else source.rtt_ms
+            self.shared.facts.append(
+                RequestArrived(
+                    origin.root, origin, now, name, request, flow, interaction_id, session_id, rtt_ms
+                )
+            )
+
+    def acknowledged(self, ack: Request, flow: Flow, now: float) -> None:
+        """An ACK for a 2xx of ours; any other is a stray one."""
+        leg = self.shared.legs.get(ack.to_tag)
+        if leg is None or not leg.is_for(ack):
+            self.shared.count("stray_ack")
+            return
+        answer = leg.answer
+        cseq = ack.headers.first(CSEQ)
+        if answer is not None and cseq is not None and answer.cseq == cseq.number:
+            answer.acknowledged(ack, now)
+
+    def cancelled(self, tx: InviteServerTransaction, cancel: Request, now: float) -> None:
+        """A CANCEL for an INVITE that is still open; the CANCEL itself has its 200."""
+        invite = self.shared.open_invites.get(tx)
+        if invite is not None:
+            invite.cancelled(cancel, now)
+
+    def _refuse(self, tx: ServerTransaction, request: Request, status: int, now: float) -> None:
+        response = respond_to(request, status, to_tag=self.shared.ids.hex(16))
+        if status == 405:
+            response.headers.add("Allow", ALLOW)
+        self.endpoint.respond(tx, response, now)
+
+    def _bad_extension(self, tx: ServerTransaction, request: Request, unknown: list[str], now: float) -> None:
+        response = respond_to(request, 420, to_tag=self.shared.ids.hex(16))
+        response.headers.add("Unsupported", ", ".join(unknown))
+        self.endpoint.respond(tx, response, now)
+
+    def _options(self, tx: ServerTransaction, request: Request, now: float) -> None:
+        """What we can do (RFC 3261 section 11.2); 503 while we drain, so that a dispatcher goes elsewhere."""
+        unknown = _unknown_tags(request)
+        if unknown:
+            self._bad_extension(tx, request, unknown, now)
+            return
+        response = respond_to(request, 503 if self.shared.draining else 200, to_tag=self.shared.ids.hex(16))
+        response.headers.add("Allow", ALLOW)
+        response.headers.add("Accept", "*/*")
+        response.headers.add("Supported", OUR_SUPPORTED)
+        self.endpoint.respond(tx, response, now)
+
+
+def _names_of(listener: Listener) -> frozenset[str]:
+    """host:port as a parsed URI gives them, IPv6 without brackets."""
+    known_as = listener.sent_by.replace("[", "").replace("]", "").lower()
+    return frozenset((known_as, f"{listener.host}:{listener.port}"))
+
+
+def _unknown_tags(request: Request) -> list[str]:
+    """Option tags that the request requires and we would break (RFC 3261 section 8.2.2.3)."""
+    headers = request.headers
+    if "require" not in headers.keys and "proxy-require" not in headers.keys:
+        return []
+    wanted = headers.tokens(REQUIRE) + headers.tokens(PROXY_REQUIRE)
+    return [tag for tag in wanted if tag not in TRANSPARENT_TAGS]
+
+
+def _baggage(origin: Origin, interaction_id: str) -> str:
+    if not interaction_id:
+        return origin.baggage
+    return add_baggage(origin.baggage, "interaction.id", interaction_id)

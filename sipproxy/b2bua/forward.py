@@ -1,0 +1,178 @@
+"""A request outside our dialogs, relayed as a transaction of two sides (MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH,
+REGISTER, INFO, others).
+
+Call-ID, tags and CSeq stay as they are, so that what the peers build on them (a subscription, say) is theirs;
+a SUBSCRIBE gets our Record-Route, so that its NOTIFY comes back this way.
+
+    final response      crosses
+    503, no way there   the next trunk; after the last 503 crosses, or 503 is ours
+    silence             nothing: the asker times out too (RFC 4320)
+"""
+
+from __future__ import annotations
+
+from ..propagation.context import TraceContext
+from ..sip.build import respond_to
+from ..sip.flow import UDP, Flow
+from ..sip.headers import FROM, MAX_FORWARDS, TO
+from ..sip.message import Request, Response
+from ..sip.transaction import ClientTransaction, ServerTransaction
+from .events import Attempted, CallForgotten, Concluded
+from .leg import cseq_of, stamp
+from .rewrite import DEFAULT_RULES, Identity, cross_request, cross_response
+from .routing import Trunk
+from .shared import Shared
+
+_ADDS_ROUTE = ("SUBSCRIBE",)
+
+
+class Forward:
+    """From a request's arrival to its final response."""
+
+    __slots__ = (
+        "_arrived_at",
+        "_baggage",
+        "_candidates",
+        "_context",
+        "_done",
+        "_root",
+        "_source",
+        "_trunk",
+        "_tx",
+        "shared",
+    )
+
+    def __init__(
+        self,
+        shared: Shared,
+        tx: ServerTransaction,
+        source: Trunk | None,
+        root: TraceContext,
+        candidates: list[Trunk],
+        *,
+        baggage: str,
+        now: float,
+    ) -> None:
+        self.shared = shared
+        self._tx = tx
+        self._source = source
+        self._root = root
+        self._candidates = list(candidates)
+        self._baggage = baggage
+        self._arrived_at = now
+        self._trunk: Trunk | None = None
+        self._context = root
+        self._done = False
+
+    def next(self, status: int, error: str, now: float) -> None:
+        """Try the next trunk; with none left, `status` is the answer."""
+        while self._candidates:
+            trunk = self._candidates.pop(0)
+            if not trunk.usable(now):
+                status, error = 503, "transport"
+                continue
+            self._trunk = trunk
+            if trunk.flows is not None:
+                self._send(trunk, self.shared.bind(trunk.flows[0]), now)
+                return
+
+            def then(flows: list[Flow], at: float, trunk: Trunk = trunk) -> None:
+                if flows:
+                    self._send(trunk, flows[0], at)
+                else:
+                    self.shared.count("unresolved", trunk.name)
+                    self.next(503, "dns", at)
+
+            address = trunk.address
+            self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
+            return
+        self._answer(respond_to(self._tx.request, status, to_tag=self.shared.ids.hex(16)), error, now)
+
+    def _send(self, trunk: Trunk, flow: Flow, now: float) -> None:
+        self._context = self._root.child(self.shared.ids.span_id())
+        request = self._cross(trunk, flow)
+        tx = self.shared.endpoint.send(request, flow, self, now, pinned=trunk.pinned)
+        if self._root.sampled:
+            self.shared.facts.append(
+                Attempted(
+                    self._root,
+                    self._context,
+                    now,
+                    self._arrived_at,
+                    request.method,
+                    trunk.name,
+                    request.call_id,
+                    tx.flow or flow,
+                    cseq_of(request),
+                    trunk.rtt_ms,
+                )
+            )
+
+    def _cross(self, trunk: Trunk, flow: Flow) -> Request:
+        request = self._tx.request
+        sender, receiver = request.headers.first(FROM), request.headers.first(TO)
+        assert sender is not None and receiver is not None
+        uri = request.parsed_uri
+        if uri.is_sip and self.shared.is_us(uri.host, uri.port):
+            target = uri.with_host(trunk.address.shown)
+        else:
+            target = request.uri[: -len(uri.headers) - 1] if uri.headers else request.uri
+        identity = Identity(target, "", "", request.call_id, cseq_of(request))
+        hops = request.headers.first(MAX_FORWARDS)
+        identity.max_forwards = 70 if hops is None else hops - 1
+        crossed = cross_request(request, identity, trunk.rules)
+        source = request.headers
+        for key in ("from", "to", "call-id", "cseq"):  # as they came
+            crossed.headers.lines[crossed.headers.keys.index(key)] = source.lines[source.keys.index(key)]
+        for key, line in zip(source.keys, source.lines, strict=True):
+            if key == "contact":
+                crossed.headers.add_line(key, line)
+        if request.method in _ADDS_ROUTE:
+            value = self.shared.contact(flow)
+            crossed.headers.add("Record-Route", f"{value[:-1]};lr>")
+        stamp(crossed, self._context, trunk, flow, self._baggage)
+        return crossed
+
+    def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
+        """Pass the final response on."""
+        if response.status < 200 or self._done:
+            return
+        self._tell(response.status, "", now)
+        if response.status == 503 and self._candidates:
+            self.next(503, "", now)
+            return
+        base = respond_to(self._tx.request, response.status, response.reason)
+        to_line = response.headers.lines[response.headers.keys.index("to")]
+        base.headers.lines[base.headers.keys.index("to")] = to_line
+        rules = DEFAULT_RULES if self._source is None else self._source.rules
+        if "record-route" in response.headers:
+            for key, line in zip(response.headers.keys, response.headers.lines, strict=True):
+                if key == "record-route":
+                    base.headers.add_line(key, line)
+        self._answer(cross_response(base, response, rules, ""), "", now)
+
+    def timed_out(self, tx: ClientTransaction, now: float) -> None:
+        """Silence: so be it."""
+        self._tell(0, "timeout", now)
+        if not self._done:
+            self._answer(respond_to(self._tx.request, 408), "timeout", now)
+
+    def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
+        """No way there."""
+        self._tell(0, "transport", now)
+        self.next(503, "transport", now)
+
+    def _answer(self, response: Response, error: str, now: float) -> None:
+        self._done = True
+        if not self._tx.answered:
+            self.shared.endpoint.respond(self._tx, response, now)
+        if self._root.sampled:
+            setup_ms = None
+            status = 0 if error == "timeout" else response.status
+            fact = Concluded(self._root.span_id, status, error, now, self._tx.repeats, setup_ms, True)
+            self.shared.facts.append(fact)
+            self.shared.facts.append(CallForgotten(self._root))
+
+    def _tell(self, status: int, error: str, now: float) -> None:
+        if self._root.sampled and self._context is not self._root:
+            self.shared.facts.append(Concluded(self._context.span_id, status, error, now, 0, None, True))

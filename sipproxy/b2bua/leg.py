@@ -1,0 +1,272 @@
+"""One side of a call: a dialog with a peer, early or confirmed, and what is under way in it.
+
+Only the leg knows dialogs and addresses; the call and its parts say what is to be sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ..propagation.context import TraceContext
+from ..propagation.writing import write_sip
+from ..sip.build import respond_to
+from ..sip.dialog import Dialog
+from ..sip.endpoint import UDP_LIMIT, ClientUser, Transmit
+from ..sip.flow import UDP, Flow
+from ..sip.headers import CSEQ, RECORD_ROUTE
+from ..sip.message import Headers, Request, Response
+from ..sip.transaction import (
+    ClientTransaction,
+    InviteClientTransaction,
+    InviteServerTransaction,
+    ServerTransaction,
+)
+from ..sip.uri import Uri
+from .answer import Answer
+from .rewrite import DEFAULT_RULES, Identity, cross_request, cross_response, size_of
+from .routing import TRANSPORTS, Trunk
+from .shared import Located, Shared
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .ending import Bye
+
+NO_TRUNK = "unknown"
+
+
+class LegUser(ClientUser, Protocol):
+    """Who sends a request in a dialog; it may leave later, once its next hop is known."""
+
+    def sent(self, tx: ClientTransaction) -> None: ...
+
+
+class Leg:
+    """`role` is `caller` or `callee`; `peer` is the leg on the other side of us."""
+
+    __slots__ = (
+        "_hop",
+        "_hop_flow",
+        "ack",
+        "ack_cseq",
+        "answer",
+        "call",
+        "confirmed",
+        "context",
+        "deferred_bye",
+        "dialog",
+        "flow",
+        "invite_cseq",
+        "invite_in",
+        "invite_out",
+        "peer",
+        "role",
+        "shared",
+        "trunk",
+    )
+
+    def __init__(
+        self, call: Call, role: str, dialog: Dialog, trunk: Trunk | None, flow: Flow, context: TraceContext
+    ) -> None:
+        self.call = call
+        self.shared: Shared = call.shared
+        self.role = role
+        self.dialog = dialog
+        self.trunk = trunk
+        self.flow = flow
+        self.context = context
+        self.peer: Leg | None = None
+        self.confirmed = False
+        self.invite_in: InviteServerTransaction | None = None  # the peer's open re-INVITE
+        self.invite_out: InviteClientTransaction | None = None  # ours
+        self.invite_cseq = 0  # of the INVITE that PRACK on this leg names
+        self.answer: Answer | None = None  # a 2xx of ours that waits for its ACK
+        self.ack: Transmit | None = None  # our last ACK for a 2xx
+        self.ack_cseq = 0
+        self.deferred_bye: Bye | None = None  # waits for the ACK (RFC 3261 section 15)
+        self._hop = ""
+        self._hop_flow: Flow | None = None
+        self.shared.legs[dialog.local_tag] = self
+
+    @property
+    def trunk_name(self) -> str:
+        """For spans and counters."""
+        return NO_TRUNK if self.trunk is None else self.trunk.name
+
+    def forget(self) -> None:
+        """Nothing that comes for this dialog is ours any more."""
+        self.shared.legs.pop(self.dialog.local_tag, None)
+
+    def is_for(self, request: Request) -> bool:
+        """Whether a request that names our tag really belongs here."""
+        dialog = self.dialog
+        return request.call_id == dialog.call_id and request.from_tag == dialog.remote_tag
+
+    # Requests towards the peer
+
+    def identity(self, cseq: int) -> tuple[Identity, str]:
+        """What forms our next request, and the URI of its next hop."""
+        dialog = self.dialog
+        uri, routes, hop = dialog.addressing()
+        identity = Identity(uri, dialog.from_value, dialog.to_value, dialog.call_id, cseq)
+        identity.contact = self.shared.contact(self.flow)
+        identity.routes = routes
+        identity.invite_cseq = self.invite_cseq
+        return identity, hop
+
+    def cross(self, request: Request, hops: int) -> tuple[Request, str]:
+        """The other leg's request as it leaves here, with the dialog's trace context."""
+        identity, hop = self.identity(self.dialog.next_cseq())
+        identity.max_forwards = hops
+        crossed = cross_request(request, identity, DEFAULT_RULES if self.trunk is None else self.trunk.rules)
+        self.stamp(crossed, self.context)
+        return crossed, hop
+
+    def make(self, method: str) -> tuple[Request, str]:
+        """A request of our own, without a body."""
+        identity, hop = self.identity(self.dialog.next_cseq())
+        return self._made(method, identity, self.context), hop
+
+    def _made(self, method: str, identity: Identity, context: TraceContext) -> Request:
+        headers = Headers()
+        headers.add("Max-Forwards", "70")
+        headers.add("From", identity.from_value)
+        headers.add("To", identity.to_value)
+        headers.add("Call-ID", identity.call_id)
+        headers.add("CSeq", f"{identity.cseq} {method}")
+        for route in identity.routes:
+            headers.add("Route", route)
+        request = Request(method, identity.uri, headers)
+        self.stamp(request, context)
+        headers.add("Content-Length", "0")
+        return request
+
+    def stamp(self, request: Request, context: TraceContext) -> None:
+        """Write a trace context the way this leg's trunk wants it."""
+        if self.trunk is not None:
+            stamp(request, context, self.trunk, self.flow, self.call.baggage)
+
+    def send(self, request: Request, hop: str, user: LegUser, now: float) -> None:
+        """Send in a transaction of its own; `user` hears what comes of it."""
+        flow = self._flow_to(hop)
+        if flow is not None:
+            user.sent(self.shared.endpoint.send(request, flow, user, now, pinned=self._pinned))
+            return
+
+        def then(flows: list[Flow], at: float) -> None:
+            if flows:
+                self._hop, self._hop_flow = hop, flows[0]
+                user.sent(self.shared.endpoint.send(request, flows[0], user, at, pinned=self._pinned))
+            else:
+                user.unsent(ClientTransaction(request, b"", reliable=False), "dns", at)
+
+        self._locate(hop, then, now)
+
+    def send_ack(self, ack: Request | None, cseq: int, context: TraceContext, now: float) -> None:
+        """Acknowledge the 2xx of our INVITE `cseq`, which carried `context`; with what the other side's ACK
+        held, if any.
+        """
+        identity, hop = self.identity(cseq)
+        if ack is None:
+            request = self._made("ACK", identity, context)
+        else:
+            request = cross_request(ack, identity, DEFAULT_RULES if self.trunk is None else self.trunk.rules)
+            self.stamp(request, context)
+        self.ack_cseq = cseq
+        flow = self._flow_to(hop)
+        if flow is not None:
+            self.ack = self.shared.endpoint.send_once(request, flow)
+            return
+
+        def then(flows: list[Flow], at: float) -> None:
+            if flows:
+                self._hop, self._hop_flow = hop, flows[0]
+                self.ack = self.shared.endpoint.send_once(request, flows[0])
+
+        self._locate(hop, then, now)
+
+    def repeat_ack(self, cseq: int) -> None:
+        """The peer repeats its 2xx: so our ACK got lost."""
+        if self.ack is not None and self.ack_cseq == cseq:
+            self.shared.endpoint.outbox.append(self.ack)
+
+    @property
+    def _pinned(self) -> bool:
+        return self.trunk is not None and self.trunk.pinned
+
+    def _flow_to(self, hop: str) -> Flow | None:
+        """The flow to a next hop; None when its host has to be looked up."""
+        if hop == self._hop:
+            return self._hop_flow
+        if self.flow.connection and not self.dialog.route_set:
+            return self.flow  # a stream is its own way back
+        uri = Uri.parse(hop)
+        flow: Flow | None = None
+
+        def then(flows: list[Flow], now: float) -> None:
+            nonlocal flow
+            flow = flows[0]
+
+        if uri.host.replace(".", "").isdigit() or ":" in uri.host:
+            self.shared.locate(uri.host, uri.port, _transport(uri), self.flow.transport, then, 0.0)
+        if flow is not None:
+            self._hop, self._hop_flow = hop, flow
+        return flow
+
+    def _locate(self, hop: str, then: Located, now: float) -> None:
+        uri = Uri.parse(hop)
+        self.shared.locate(uri.host, uri.port, _transport(uri), self.flow.transport, then, now)
+
+    # Responses towards the peer
+
+    def cross_back(self, tx: ServerTransaction, response: Response, *, target: bool) -> Response:
+        """The other leg's response as it leaves here; `target`: with our Contact and the route set."""
+        base = respond_to(tx.request, response.status, response.reason, to_tag=self.dialog.local_tag)
+        if target:
+            for line in _lines_of(tx.request, RECORD_ROUTE.key):
+                base.headers.add_line(RECORD_ROUTE.key, line)
+        if self.trunk is not None and self.trunk.settings.trace.respond:
+            base.headers.add("traceparent", self.call.root.traceparent())
+        contact = self.shared.contact(self.flow) if target else ""
+        return cross_response(
+            base, response, DEFAULT_RULES if self.trunk is None else self.trunk.rules, contact
+        )
+
+    def refuse(self, tx: ServerTransaction, status: int, now: float, *, retry_after: int = 0) -> None:
+        """Answer a request ourselves."""
+        response = respond_to(tx.request, status, to_tag=self.dialog.local_tag)
+        if retry_after:
+            response.headers.add("Retry-After", str(retry_after))
+        self.shared.endpoint.respond(tx, response, now)
+
+
+def stamp(request: Request, context: TraceContext, trunk: Trunk, flow: Flow, baggage: str) -> None:
+    """Write a context the way a trunk wants it (`trace.send`), within what fits a datagram."""
+    send = trunk.settings.trace.send
+    if not send:
+        return
+    room: int | None = None
+    if flow.transport == UDP:
+        size = size_of(request)
+        if size > UDP_LIMIT - 700:  # less cannot get too large: 512 bytes is what tracestate may take
+            room = max(UDP_LIMIT - size, 0) if size < UDP_LIMIT else None
+    rows, _dropped = write_sip(context, send, baggage=baggage, room=room)
+    for name, value in rows:
+        request.headers.add(name, value)
+
+
+def cseq_of(request: Request) -> int:
+    """The CSeq number."""
+    cseq = request.headers.first(CSEQ)
+    return cseq.number if cseq else 0
+
+
+def _transport(uri: Uri) -> str | None:
+    value = uri.parameter("transport")
+    return None if not value else TRANSPORTS.get(value.lower())
+
+
+def _lines_of(request: Request, key: str) -> list[str]:
+    headers = request.headers
+    if key not in headers.keys:
+        return []
+    return [line for name, line in zip(headers.keys, headers.lines, strict=True) if name == key]

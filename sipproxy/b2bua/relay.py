@@ -1,0 +1,206 @@
+"""One request inside a dialog, taken from one leg and sent on by the other (RFC 3261 section 12.2, RFC 3311,
+3262, 6086).
+
+1xx to INVITE           passed on
+1xx to others           dropped (RFC 4320)
+2xx to INVITE           passed on, repeated until its ACK crosses
+other finals            passed on; 481 and 408 to INVITE or UPDATE end the call (12.2.1.2)
+silence                 INVITE: 408 and the call ends; others: nothing, the asker times out too (RFC 4320)
+"""
+
+from __future__ import annotations
+
+from ..propagation.carriers import extract_sip
+from ..propagation.context import TraceContext
+from ..propagation.settings import TrunkTrace
+from ..sip.build import cancel_for
+from ..sip.endpoint import Transmit
+from ..sip.headers import MAX_FORWARDS
+from ..sip.message import Request, Response
+from ..sip.transaction import (
+    ClientTransaction,
+    InviteClientTransaction,
+    InviteServerTransaction,
+    ServerTransaction,
+    State,
+)
+from .answer import Answer
+from .events import Concluded, Milestone, Progressed, Transacted
+from .leg import Leg, cseq_of
+from .shared import NOBODY
+
+_TARGET_REFRESH = ("INVITE", "UPDATE")
+_DEFAULT_TRACE = TrunkTrace()
+
+
+class Relay:
+    """From the arrival of a request on `leg` to its final response."""
+
+    __slots__ = ("_context", "_leg", "_peer_cseq", "_repeats", "_tx", "client", "done")
+
+    def __init__(self, leg: Leg, tx: ServerTransaction) -> None:
+        self._leg = leg
+        self._tx = tx
+        self._context: TraceContext | None = None  # of the span, where the request has one
+        self._peer_cseq = 0
+        self.client: ClientTransaction | None = None
+        self.done = False
+
+    def start(self, now: float) -> None:
+        """Send the request on. The call has checked that the dialog can take it."""
+        leg, request = self._leg, self._tx.request
+        peer = leg.peer
+        if peer is None:
+            leg.refuse(self._tx, 481, now)
+            return
+        hops = request.headers.first(MAX_FORWARDS)
+        if hops == 0:
+            leg.refuse(self._tx, 483, now)
+            return
+        self._tell_begun(request, now)
+        crossed, hop = peer.cross(request, 70 if hops is None else hops - 1)
+        self._peer_cseq = peer.dialog.local_cseq
+        if request.method == "INVITE":
+            assert isinstance(self._tx, InviteServerTransaction)
+            leg.invite_in = self._tx
+            leg.shared.open_invites[self._tx] = self
+        peer.send(crossed, hop, self, now)
+
+    def sent(self, tx: ClientTransaction) -> None:
+        """It has left."""
+        self.client = tx
+        if isinstance(tx, InviteClientTransaction) and self._leg.peer is not None and not self.done:
+            self._leg.peer.invite_out = tx
+
+    def cancelled(self, cancel: Request, now: float) -> None:
+        """The asker takes its re-INVITE back; what the other side makes of it passes as usual."""
+        client = self.client
+        if isinstance(client, InviteClientTransaction) and client.state is State.PROCEEDING:
+            reason = cancel.headers.text("reason")
+            self._leg.shared.endpoint.send_cancel(cancel_for(client.request, reason), client, NOBODY, now)
+
+    def abandon(self, now: float) -> None:
+        """The call is over while its re-INVITE is open."""
+        client = self.client
+        if isinstance(client, InviteClientTransaction) and client.state is State.PROCEEDING:
+            self._leg.shared.endpoint.send_cancel(cancel_for(client.request), client, NOBODY, now)
+        if not self.done:
+            self._finish(487, "", now)
+            self._leg.refuse(self._tx, 487, now)
+
+    # What comes back
+
+    def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
+        """Pass a response on."""
+        leg, peer = self._leg, self._leg.peer
+        if response.status == 100:
+            return
+        if peer is None:  # the call is over
+            if response.status >= 200 and not self.done:
+                self._finish(481, "", now)
+                leg.refuse(self._tx, 481, now)
+            return
+        method = self._tx.request.method
+        if self.done:
+            if method == "INVITE" and 200 <= response.status < 300:
+                peer.repeat_ack(self._peer_cseq)
+            return
+        if response.status < 200:
+            if method == "INVITE":
+                self._tell(Progressed(self._context.span_id, response.status, now) if self._context else None)
+                leg.shared.endpoint.respond(self._tx, leg.cross_back(self._tx, response, target=True), now)
+            return
+        success = response.status < 300
+        refresh = method in _TARGET_REFRESH
+        if success and refresh:
+            peer.dialog.refresh_target(response)
+            leg.dialog.refresh_target(self._tx.request)
+            leg.call.session_refreshed(response, now)
+        self._finish(response.status, "", now)
+        leg.shared.endpoint.respond(
+            self._tx, leg.cross_back(self._tx, response, target=success and refresh), now
+        )
+        if method == "INVITE" and success:
+            self._await_ack(now)
+        elif refresh and response.status in (408, 481):
+            leg.call.broken(leg.peer, now)
+
+    def _await_ack(self, now: float) -> None:
+        leg = self._leg
+        sent: Transmit = leg.shared.endpoint.outbox[-1]
+        spans = (self._context.span_id,) if self._context else ()
+        assert leg.peer is not None
+        leg.answer = Answer(
+            leg,
+            sent,
+            cseq=cseq_of(self._tx.request),
+            peer_cseq=self._peer_cseq,
+            peer_context=leg.peer.context,
+            span_ids=spans,
+            now=now,
+        )
+
+    def timed_out(self, tx: ClientTransaction, now: float) -> None:
+        """The other side stayed silent."""
+        self._fail(408, "timeout", now)
+
+    def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
+        """The other side cannot be reached."""
+        self._fail(
+            408 if self._tx.request.method != "INVITE" else 503,
+            "dns" if reason == "dns" else "transport",
+            now,
+        )
+
+    def _fail(self, status: int, error: str, now: float) -> None:
+        if self.done:
+            return
+        self._finish(0, error, now)
+        self._leg.refuse(self._tx, status, now)
+        if self._tx.request.method in _TARGET_REFRESH:
+            self._leg.call.broken(self._leg.peer, now)
+
+    def _finish(self, status: int, error: str, now: float) -> None:
+        self.done = True
+        leg = self._leg
+        if isinstance(self._tx, InviteServerTransaction):
+            leg.invite_in = None
+            leg.shared.open_invites.pop(self._tx, None)
+            if leg.peer is not None:
+                leg.peer.invite_out = None
+        if self._context is not None:
+            settled = not (self._tx.request.method == "INVITE" and 200 <= status < 300)
+            self._tell(Concluded(self._context.span_id, status, error, now, self._tx.repeats, None, settled))
+
+    # What is told
+
+    def _tell_begun(self, request: Request, now: float) -> None:
+        leg = self._leg
+        if not leg.call.root.sampled:
+            return
+        if request.method not in _TARGET_REFRESH:
+            self._tell(Milestone(leg.context.span_id, request.method, now))
+            return
+        self._context = leg.context.child(leg.shared.ids.span_id())
+        trace = _DEFAULT_TRACE if leg.trunk is None else leg.trunk.settings.trace
+        foreign = extract_sip(request.headers.values, trace).context
+        if foreign is not None and foreign.trace_id == leg.context.trace_id:
+            foreign = None
+        self._tell(
+            Transacted(
+                leg.call.root,
+                leg.context,
+                self._context,
+                foreign,
+                now,
+                "re-INVITE" if request.method == "INVITE" else request.method,
+                leg.role,
+                leg.trunk_name,
+                leg.dialog.call_id,
+                cseq_of(request),
+            )
+        )
+
+    def _tell(self, fact: Progressed | Milestone | Concluded | Transacted | None) -> None:
+        if fact is not None:
+            self._leg.shared.facts.append(fact)

@@ -1,0 +1,267 @@
+"""What of a message crosses to the other leg.
+
+Lines pass with the characters they came with, except those that form the dialog or the hop, those that carry
+trace context, and those that a trunk's policy takes away.
+"""
+
+from __future__ import annotations
+
+from ..propagation.carriers import CONTEXT_HEADERS, strip_pai
+from ..sip.build import REASONS
+from ..sip.headers import RACK, SUPPORTED, learn
+from ..sip.message import Headers, Request, Response
+from .settings import HeaderPolicy
+
+# Option tags that work end to end through us, since we carry what they need (RFC 3262, 4028, 3312, 4488,
+# ...).
+TRANSPARENT_TAGS = frozenset(
+    (
+        "100rel",
+        "timer",
+        "precondition",
+        "norefersub",
+        "histinfo",
+        "from-change",
+        "early-session",
+        "resource-priority",
+        "privacy",
+        "uui",
+        "answermode",
+        "eventlist",
+        "pref",
+    )
+)
+ALLOW = (
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, SUBSCRIBE, PUBLISH, REGISTER"
+)
+OUR_SUPPORTED = "100rel, timer"
+
+_DROP = 1
+_FROM = 2
+_TO = 3
+_CALL_ID = 4
+_CSEQ = 5
+_CONTACT = 6
+_MAX_FORWARDS = 7
+_SUPPORTED = 8
+_PAI = 9
+_RACK = 10
+_KEEP = 11  # passes even where only listed headers do
+
+_BASE: dict[str, int] = {
+    "via": _DROP,
+    "route": _DROP,
+    "record-route": _DROP,
+    "proxy-require": _DROP,
+    "timestamp": _DROP,
+    "path": _DROP,
+    "service-route": _DROP,
+    "replaces": _DROP,
+    "target-dialog": _DROP,
+    "from": _FROM,
+    "to": _TO,
+    "call-id": _CALL_ID,
+    "cseq": _CSEQ,
+    "contact": _CONTACT,
+    "max-forwards": _MAX_FORWARDS,
+    "supported": _SUPPORTED,
+    "p-asserted-identity": _PAI,
+    "rack": _RACK,
+    **{name: _DROP for name in CONTEXT_HEADERS},
+    **{
+        learn(name): _KEEP
+        for name in (
+            "Content-Type",
+            "Content-Length",
+            "Content-Encoding",
+            "Content-Disposition",
+            "MIME-Version",
+            "Require",
+            "RSeq",
+            "Session-Expires",
+            "Min-SE",
+            "Allow",
+            "Event",
+            "Subscription-State",
+            "Refer-To",
+            "Expires",
+        )
+    },
+}
+
+
+class HeaderRules:
+    """One trunk's policy, ready for use."""
+
+    __slots__ = ("_actions", "_otherwise", "_set")
+
+    def __init__(self, policy: HeaderPolicy, aliases: tuple[str, ...] = ()) -> None:
+        self._actions = dict(_BASE)
+        self._otherwise = 0 if policy.allow is None else _DROP
+        for name in policy.allow or ():
+            self._actions.setdefault(learn(name), 0)
+        for name in aliases:
+            self._actions[name.lower()] = _DROP
+            self._actions[name.lower().replace("traceparent", "tracestate")] = _DROP
+        for name in policy.strip:
+            self._actions[learn(name)] = _DROP
+        self._set = list(policy.set.items())
+
+    def action(self, key: str) -> int:
+        """What happens to lines of that name."""
+        return self._actions.get(key, self._otherwise)
+
+    def apply_set(self, headers: Headers) -> None:
+        """Write what the policy sets."""
+        for name, value in self._set:
+            headers.set(name, value)
+
+
+DEFAULT_RULES = HeaderRules(HeaderPolicy())
+
+
+class Identity:
+    """What forms the dialog on the leg that a request leaves by."""
+
+    __slots__ = (
+        "call_id",
+        "contact",
+        "cseq",
+        "from_value",
+        "invite_cseq",
+        "max_forwards",
+        "routes",
+        "to_value",
+        "uri",
+    )
+
+    def __init__(self, uri: str, from_value: str, to_value: str, call_id: str, cseq: int) -> None:
+        self.uri = uri
+        self.from_value = from_value
+        self.to_value = to_value
+        self.call_id = call_id
+        self.cseq = cseq
+        self.contact = ""  # our Contact value; replaces one that came, and is added to an INVITE
+        self.max_forwards = 70
+        self.routes: tuple[str, ...] = ()
+        self.invite_cseq = 0  # what RAck has to name on the leg it goes to
+
+
+def cross_request(request: Request, identity: Identity, rules: HeaderRules) -> Request:
+    """The request as it leaves by the other leg, without Via and without trace context."""
+    keys: list[str] = []
+    lines: list[str] = []
+    missing_hops = True
+    missing_contact = bool(identity.contact) and request.method == "INVITE"
+    source = request.headers
+    for key, line in zip(source.keys, source.lines, strict=True):
+        action = rules.action(key)
+        if action == 0 or action == _KEEP:
+            pass
+        elif action == _DROP:
+            continue
+        elif action == _FROM:
+            line = f"From: {identity.from_value}"
+        elif action == _TO:
+            line = f"To: {identity.to_value}"
+        elif action == _CALL_ID:
+            line = f"Call-ID: {identity.call_id}"
+        elif action == _CSEQ:
+            line = f"CSeq: {identity.cseq} {request.method}"
+        elif action == _MAX_FORWARDS:
+            line = f"Max-Forwards: {identity.max_forwards}"
+            missing_hops = False
+        elif action == _CONTACT:
+            if not identity.contact or key in keys:
+                continue
+            line = f"Contact: {identity.contact}"
+            missing_contact = False
+        else:
+            kept = _filtered(action, line, source, identity)
+            if not kept:
+                continue
+            line = kept
+        keys.append(key)
+        lines.append(line)
+    headers = Headers(keys, lines)
+    if missing_hops:
+        headers.add_line("max-forwards", f"Max-Forwards: {identity.max_forwards}")
+    if missing_contact:
+        headers.add_line("contact", f"Contact: {identity.contact}")
+    for route in identity.routes:
+        headers.add_line("route", f"Route: {route}")
+    rules.apply_set(headers)
+    return Request(request.method, identity.uri, headers, request.body)
+
+
+def _filtered(action: int, line: str, source: Headers, identity: Identity) -> str:
+    if action == _SUPPORTED:
+        return without_opaque_tags(line)
+    if action == _PAI:
+        if "traceparent" not in line.lower():
+            return line
+        name, _, value = line.partition(":")
+        return f"{name}: {strip_pai(value.strip())}"
+    rack = source.first(RACK)
+    return "" if rack is None else f"RAck: {rack.rseq} {identity.invite_cseq} {rack.method}"
+
+
+def without_opaque_tags(line: str) -> str:
+    """A Supported line without option tags that would not work through us; "" when none is left."""
+    name, _, value = line.partition(":")
+    tags = SUPPORTED.parse(value.strip())
+    kept = [tag for tag in tags if tag.lower() in TRANSPARENT_TAGS]
+    if len(kept) == len(tags):
+        return line
+    return f"{name}: {', '.join(kept)}" if kept else ""
+
+
+_RESPONSE_DROP = frozenset(
+    (
+        "via",
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "record-route",
+        "timestamp",
+        "path",
+        "service-route",
+        *CONTEXT_HEADERS,
+    )
+)
+
+
+def cross_response(base: Response, response: Response, rules: HeaderRules, contact: str) -> Response:
+    """Fill `base`, our answer on the other leg, with what passes of the response that came.
+
+    `contact` replaces a Contact; where it is empty (3xx, REGISTER, ...) Contact lines pass as they are.
+    """
+    keys = base.headers.keys
+    lines = base.headers.lines
+    source = response.headers
+    for key, line in zip(source.keys, source.lines, strict=True):
+        if key in _RESPONSE_DROP:
+            continue
+        action = rules.action(key)
+        if action == _DROP:
+            continue
+        if action == _CONTACT and contact:
+            if key in keys:
+                continue
+            line = f"Contact: {contact}"
+        elif action == _SUPPORTED:
+            line = without_opaque_tags(line)
+            if not line:
+                continue
+        keys.append(key)
+        lines.append(line)
+    base.body = response.body
+    base.reason = response.reason or REASONS.get(response.status, "")
+    return base
+
+
+def size_of(request: Request) -> int:
+    """Bytes that the request takes with a Via of ours, near enough to judge by."""
+    lines = request.headers.lines
+    return sum(map(len, lines)) + 2 * len(lines) + len(request.uri) + len(request.body) + 140

@@ -1,0 +1,206 @@
+"""Trunks and routes: whose request is this, and where may it go? First match wins.
+
+source address -> trunk      address:port before address before the narrowest network
+trunk + user   -> route      the first whose `from` and `user` agree
+route          -> trunks     in order; those that are down, full or asked us to wait are passed over
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from ..errors import ConfigurationError, RemoteProtocolError
+from ..sip.flow import TCP, UDP, Flow
+from ..sip.uri import Uri, parse_host_port
+from .rewrite import HeaderRules
+from .settings import RouteSettings, TrunkSettings
+
+_REMEMBERED = 4096  # sources whose trunk is kept, so that networks are not searched for every request
+TRANSPORTS = {"udp": UDP, "tcp": TCP}
+
+
+class Address:
+    """A trunk's `host[:port][;transport=]`."""
+
+    __slots__ = ("host", "literal", "port", "transport")
+
+    def __init__(self, text: str) -> None:
+        place, _, parameters = text.partition(";")
+        self.host, self.port = parse_host_port(place)
+        self.transport: str | None = None
+        name, _, value = parameters.partition("=")
+        if name.lower() == "transport":
+            self.transport = TRANSPORTS.get(value.lower())
+        if parameters and self.transport is None:
+            raise RemoteProtocolError("transport is udp or tcp")
+        self.literal = is_ip(self.host)
+
+    @property
+    def shown(self) -> str:
+        """`host[:port]` as it stands in a Request-URI."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+class Trunk:
+    """One trunk while the proxy runs: its settings, and how it does."""
+
+    __slots__ = (
+        "_allowance",
+        "_allowed_at",
+        "address",
+        "calls",
+        "closed_until",
+        "down",
+        "failures",
+        "flows",
+        "name",
+        "rtt_ms",
+        "rules",
+        "settings",
+    )
+
+    def __init__(self, name: str, settings: TrunkSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.address = Address(settings.address)
+        self.rules = HeaderRules(settings.headers, settings.trace.aliases)
+        self.calls = 0  # in progress, both directions
+        self.down = False  # as OPTIONS found it
+        self.failures = 0  # probes in a row
+        self.closed_until = 0.0  # it said Retry-After
+        self.rtt_ms: float | None = None
+        self._allowance = settings.limits.cps
+        self._allowed_at = 0.0
+        self.flows: list[Flow] | None = None  # None: to be looked up
+        if self.address.literal:
+            self.flows = [Flow(self.address.transport or UDP, self.address.host, self.address.port or 5060)]
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the configuration names the transport, so that size does not change it."""
+        return self.address.transport is not None
+
+    def usable(self, now: float) -> bool:
+        """Whether a call should be tried here."""
+        return not self.down and self.closed_until <= now
+
+    def admit(self, now: float) -> bool:
+        """Take one more call within the limits, or refuse. An admitted call must be given back with
+        `release`.
+        """
+        limits = self.settings.limits
+        if limits.calls and self.calls >= limits.calls:
+            return False
+        if limits.cps:
+            most = max(limits.cps, 1.0)
+            self._allowance = min(most, self._allowance + (now - self._allowed_at) * limits.cps)
+            self._allowed_at = now
+            if self._allowance < 1.0:
+                return False
+            self._allowance -= 1.0
+        self.calls += 1
+        return True
+
+    def release(self) -> None:
+        """A call is over."""
+        self.calls -= 1
+
+    def measured(self, seconds: float) -> None:
+        """Note a round trip; the figure moves by an eighth of the difference (RFC 6298's weight)."""
+        sample = seconds * 1000.0
+        self.rtt_ms = sample if self.rtt_ms is None else self.rtt_ms + (sample - self.rtt_ms) / 8
+
+
+class Route:
+    """One row of `routes`."""
+
+    __slots__ = ("source", "to", "user")
+
+    def __init__(self, settings: RouteSettings) -> None:
+        self.source = settings.source
+        self.user = None if settings.user is None else re.compile(settings.user)
+        self.to = settings.to
+
+
+class Router:
+    """The table of one configuration; a new one replaces it whole."""
+
+    def __init__(self, trunks: dict[str, Trunk], routes: tuple[RouteSettings, ...]) -> None:
+        self.trunks = trunks
+        self._routes = [Route(settings) for settings in routes]
+        self._exact: dict[tuple[str, int], Trunk] = {}
+        self._networks: list[tuple[IPv4Network | IPv6Network, Trunk]] = []
+        self._remembered: dict[tuple[str, int], Trunk | None] = {}
+        for trunk in trunks.values():
+            for source in trunk.settings.match:
+                self._add_source(source, trunk)
+        self._networks.sort(key=lambda row: row[0].prefixlen, reverse=True)
+
+    @classmethod
+    def of(cls, trunks: dict[str, TrunkSettings], routes: tuple[RouteSettings, ...]) -> Router:
+        """Build from settings. Raises ConfigurationError."""
+        faults: list[str] = []
+        built: dict[str, Trunk] = {}
+        for name, settings in trunks.items():
+            try:
+                built[name] = Trunk(name, settings)
+            except RemoteProtocolError as error:
+                faults.append(f"trunks.{name}.address: {error.reason}")
+        if faults:
+            raise ConfigurationError(faults)
+        return cls(built, routes)
+
+    def _add_source(self, source: str, trunk: Trunk) -> None:
+        if "/" in source:
+            self._networks.append((ip_network(source, strict=False), trunk))
+            return
+        host, port = (source, None) if source.count(":") > 1 and source[0] != "[" else parse_host_port(source)
+        if port is not None:
+            self._exact[str(ip_address(host)), port] = trunk
+        else:
+            self._networks.append((ip_network(host), trunk))
+
+    def trunk_of(self, flow: Flow) -> Trunk | None:
+        """Whose address that is; None for a stranger."""
+        key = (flow.host, flow.port)
+        trunk = self._exact.get(key)
+        if trunk is not None:
+            return trunk
+        try:
+            return self._remembered[key]
+        except KeyError:
+            pass
+        address = ip_address(flow.host)
+        found: Trunk | None = None
+        for network, candidate in self._networks:
+            if address.version == network.version and address in network:
+                found = candidate
+                break
+        if len(self._remembered) >= _REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = found
+        return found
+
+    def choose(self, source: Trunk | None, uri: Uri) -> list[Trunk] | None:
+        """Where a request may go, in order; None when no route takes it."""
+        name = None if source is None else source.name
+        for route in self._routes:
+            if route.source is not None and route.source != name:
+                continue
+            if route.user is not None and not route.user.search(uri.user or ""):
+                continue
+            return [self.trunks[target] for target in route.to]
+        return None
+
+
+def is_ip(host: str) -> bool:
+    """Whether this is an IP literal."""
+    if ":" not in host and not host[-1:].isdigit():
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""Settings of trunks, routes and call timing: what an operator writes, checked and frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ..propagation.settings import TrunkTrace
+
+
+class Refer(StrEnum):
+    """What happens to a REFER from a trunk's peer."""
+
+    RELAY = "relay"
+    LOCAL = "local"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """OPTIONS probes that take a dead trunk out and back in; 0 seconds means none."""
+
+    options_every_s: float = field(default=0.0, metadata={"ge": 0})
+    down_after: int = field(default=2, metadata={"ge": 1})
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkLimits:
+    """At most so many calls at a time, and so many new ones a second; 0 means no limit."""
+
+    calls: int = field(default=0, metadata={"ge": 0})
+    cps: float = field(default=0.0, metadata={"ge": 0})
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPolicy:
+    """What passes towards a trunk besides what the dialog needs."""
+
+    strip: tuple[str, ...] = ()
+    allow: tuple[str, ...] | None = field(default=None, metadata={"key": "pass"})  # None: everything
+    set: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkSettings:
+    """One trunk: where its peer is, and how it is treated."""
+
+    address: str  # host[:port][;transport=udp|tcp]; no port and no transport: RFC 3263
+    match: tuple[str, ...] = ()  # address, CIDR, address:port of its requests; none: nobody calls from it
+    refer: Refer | None = None
+    trace: TrunkTrace = TrunkTrace()
+    health: Health = Health()
+    limits: TrunkLimits = TrunkLimits()
+    headers: HeaderPolicy = HeaderPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """Who may call where. First match wins."""
+
+    to: tuple[str, ...]
+    source: str | None = field(default=None, metadata={"key": "from"})
+    user: str | None = None  # regular expression on the Request-URI's user
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds."""
+
+    ring_s: float = field(default=180.0, metadata={"gt": 0})
+    first_response_s: float = field(default=5.0, metadata={"gt": 0})
+    drain_s: float = field(default=30.0, metadata={"ge": 0})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one message."""
+
+    message_bytes: int = field(default=65535, metadata={"ge": 1300})
+    headers: int = field(default=256, metadata={"ge": 32})

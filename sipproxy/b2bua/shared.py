@@ -1,0 +1,145 @@
+"""What all calls of a process share: the endpoint, the tables, the settings, and where effects and facts
+gather.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from ..propagation.correlation import Sampler, SessionIds
+from ..propagation.settings import PropagationSettings
+from ..sip.endpoint import ClientUser, Endpoint
+from ..sip.flow import TCP, Flow
+from ..sip.ids import Ids
+from ..sip.message import Request, Response
+from ..sip.transaction import ClientTransaction, InviteServerTransaction
+from .events import Counted, Fact
+from .routing import Router, is_ip
+from .settings import Timeouts
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .leg import Leg
+
+LOOKUP_S = 4.0  # seconds a name may take to resolve
+Located = Callable[[list[Flow], float], None]
+
+
+class Lookup:
+    """Effect: find the addresses of a host, and call `Engine.located` with `token`, at the latest at
+    `give_up_at`.
+    """
+
+    __slots__ = ("give_up_at", "host", "port", "token", "transport")
+
+    def __init__(
+        self, token: int, host: str, port: int | None, transport: str | None, give_up_at: float
+    ) -> None:
+        self.token = token
+        self.host = host
+        self.port = port
+        self.transport = transport
+        self.give_up_at = give_up_at
+
+
+class Cancellable(Protocol):
+    """Who answers an INVITE that is still open."""
+
+    def cancelled(self, cancel: Request, now: float) -> None: ...
+
+    def abandon(self, now: float) -> None: ...
+
+
+class Nobody:
+    """Sends requests whose answers change nothing."""
+
+    def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
+        """Let it go."""
+
+    def timed_out(self, tx: ClientTransaction, now: float) -> None:
+        """Let it go."""
+
+    def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
+        """Let it go."""
+
+
+NOBODY: ClientUser = Nobody()
+
+
+class Shared:
+    """One per engine."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        ids: Ids,
+        router: Router,
+        *,
+        sample: Sampler,
+        timeouts: Timeouts,
+        propagation: PropagationSettings,
+        names: frozenset[str],
+    ) -> None:
+        self.endpoint = endpoint
+        self.ids = ids
+        self.router = router
+        self.sample = sample
+        self.timeouts = timeouts
+        self.propagation = propagation
+        self.names = names  # hosts that are us
+        self.facts: list[Fact] = []
+        self.lookups: list[Lookup] = []
+        self.legs: dict[str, Leg] = {}  # by our tag
+        self.calls: set[Call] = set()
+        self.open_invites: dict[InviteServerTransaction, Cancellable] = {}
+        self.sessions = SessionIds()
+        self.draining = False
+        self.counts: dict[str, int] = {}
+        self._waiting: dict[int, Located] = {}
+        self._tokens = 0
+        self._contacts: dict[int, str] = {}
+
+    def count(self, what: str, trunk: str = "") -> None:
+        """Count something that an operator should see."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+        self.facts.append(Counted(what, trunk))
+
+    def contact(self, flow: Flow) -> str:
+        """Our Contact value on that flow."""
+        known = self._contacts.get(flow.listener)
+        if known is None:
+            listener = self.endpoint.listeners[flow.listener]
+            transport = ";transport=tcp" if listener.transport == TCP else ""
+            known = self._contacts[flow.listener] = f"<sip:{listener.sent_by}{transport}>"
+        return known
+
+    def is_us(self, host: str, port: int | None) -> bool:
+        """Whether a URI's host and port name this proxy."""
+        return f"{host}:{port or 5060}" in self.names
+
+    def locate(
+        self, host: str, port: int | None, transport: str | None, default: str, then: Located, now: float
+    ) -> None:
+        """Call `then` with the flows that lead to a host (RFC 3263), none when it cannot be found."""
+        if is_ip(host):
+            then([self.bind(Flow(transport or default, host, port or 5060))], now)
+            return
+        self._tokens += 1
+        self._waiting[self._tokens] = then
+        self.lookups.append(Lookup(self._tokens, host, port, transport, now + LOOKUP_S))
+
+    def located(self, token: int, flows: list[Flow], now: float) -> None:
+        """A lookup has ended."""
+        then = self._waiting.pop(token, None)
+        if then is not None:
+            then([self.bind(flow) for flow in flows], now)
+
+    def bind(self, flow: Flow) -> Flow:
+        """The flow by the socket of ours that can reach it."""
+        listener = self.endpoint.listener_for(flow.transport, flow.host)
+        return (
+            flow
+            if listener is None
+            else Flow(flow.transport, flow.host, flow.port, flow.connection, listener.index)
+        )
