@@ -160,16 +160,18 @@ class Attempt:
         leg = self.leg_for(response)
         leg.dialog.refresh_target(response)
         leg.dialog.set_routes(response)
-        self._concluded_with(response.status, "", now)
         if winner is None and self.phase < Phase.GIVEN_UP:
+            self._concluded_with(response.status, "", now)
             self.phase = Phase.OVER
             self.winner = leg
             self._setup.connected(self, leg, response, now)
         else:
-            self._decline(leg, now)
+            self._decline(leg, response, now)
 
-    def _decline(self, leg: Leg, now: float) -> None:
+    def _decline(self, leg: Leg, response: Response, now: float) -> None:
         """A 2xx that came too late, or a second one from a fork: it has to be acknowledged, and ended."""
+        self._setup.call.declined(leg, now)
+        self._concluded_with(response.status, "", now)
         leg.send_ack(None, leg.invite_cseq, self.context, now)
         Bye(leg, end="cancelled").start(now)
         leg.forget()

@@ -114,6 +114,12 @@ class Call:
                 )
             )
 
+    def declined(self, leg: Leg, now: float) -> None:
+        """Somebody answered whom nobody waits for any more; its dialog lasts until our BYE is answered."""
+        self.attempted(+1)
+        leg.context = leg.context.child(self.shared.ids.span_id())
+        self._tell_established(leg, now)
+
     def requested(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
         """A request arrived in a dialog of ours."""
         number = cseq_of(request)
@@ -127,23 +133,21 @@ class Call:
             self._bye(leg, tx, request, now)
         elif self.stage >= Stage.ENDING:
             leg.refuse(tx, 481, now)
-        elif method == "INVITE" and not self._may_reinvite(leg, tx, now):
-            pass
+        elif method == "INVITE" and (status := self._not_now(leg)):
+            Relay(leg, tx).refuse(status, now, retry_after=2 if status == 500 else 0)
         else:
             Relay(leg, tx).start(now)
 
-    def _may_reinvite(self, leg: Leg, tx: ServerTransaction, now: float) -> bool:
-        """One INVITE at a time (RFC 3261 section 14.2), and none before the ACK has crossed (RFC 5407 section
-        3.1).
+    def _not_now(self, leg: Leg) -> int:
+        """Why a re-INVITE cannot be taken: one at a time (RFC 3261 section 14.2), none before the ACK has
+        crossed (RFC 5407 section 3.1). 0: it can.
         """
         peer = leg.peer
         if peer is None or not leg.confirmed or leg.invite_in is not None or leg.answer is not None:
-            leg.refuse(tx, 500, now, retry_after=2)
-        elif leg.invite_out is not None or peer.answer is not None or peer.invite_in is not None:
-            leg.refuse(tx, 491, now)
-        else:
-            return True
-        return False
+            return 500
+        if leg.invite_out is not None or peer.answer is not None or peer.invite_in is not None:
+            return 491
+        return 0
 
     def acknowledged(self, leg: Leg, answer: Answer, heard: bool, now: float) -> None:
         """The ACK has crossed. A BYE that waited for it may go."""
@@ -236,7 +240,12 @@ class Call:
 
     def leg_ended(self, leg: Leg, now: float) -> None:
         """A BYE of ours is answered, or never will be."""
-        if self.stage is not Stage.ENDING or (leg is not self.caller and leg is not self.callee):
+        if leg is not self.caller and leg is not self.callee:
+            if self.root.sampled:
+                self.shared.facts.append(DialogEnded(leg.context.span_id, "cancelled", now, 0))
+            self.attempted(-1)
+            return
+        if self.stage is not Stage.ENDING:
             return
         self._open_legs -= 1
         if self._open_legs <= 0:

@@ -9,6 +9,7 @@ anything else                          Forward
 from __future__ import annotations
 
 from ..propagation.carriers import extract_sip
+from ..propagation.context import TraceContext
 from ..propagation.correlation import Origin, Sampler, begin
 from ..propagation.settings import Accept, PropagationSettings, TrunkTrace
 from ..propagation.writing import add_baggage
@@ -22,7 +23,7 @@ from ..sip.timers import Timer
 from ..sip.transaction import InviteServerTransaction, ServerTransaction
 from ..sip.uri import Uri
 from .call import Call
-from .events import Fact, RequestArrived
+from .events import Fact, RequestArrived, Routed
 from .forward import Forward
 from .health import Probe
 from .rewrite import ALLOW, OUR_SUPPORTED, TRANSPARENT_TAGS
@@ -158,7 +159,8 @@ class Engine:
             self._options(tx, request, now)
             return
         candidates = shared.router.choose(source, uri)
-        if candidates is None:
+        if candidates is None and (source is None or not isinstance(tx, InviteServerTransaction)):
+            # A stranger gets no span: whoever scans the network must not fill the trace store.
             shared.count("no_route", "" if source is None else source.name)
             self._refuse(tx, request, 403, now)
             return
@@ -171,7 +173,7 @@ class Engine:
             self._refuse(tx, request, 405, now)
         elif isinstance(tx, InviteServerTransaction):
             self._invite(tx, request, source, flow, candidates, now)
-        else:
+        elif candidates is not None:
             self._forward(tx, request, source, flow, candidates, now)
 
     def _invite(
@@ -180,7 +182,7 @@ class Engine:
         request: Request,
         source: Trunk | None,
         flow: Flow,
-        candidates: list[Trunk],
+        candidates: list[Trunk] | None,
         now: float,
     ) -> None:
         origin, interaction_id, session_id = self._origin(request, source)
@@ -200,13 +202,17 @@ class Engine:
         candidates: list[Trunk],
         now: float,
     ) -> None:
+        shared = self.shared
         if request.headers.first(MAX_FORWARDS) == 0:
             self._refuse(tx, request, 483, now)
             return
         origin, interaction_id, session_id = self._origin(request, source)
         self._tell_arrived(origin, request, source, flow, interaction_id, session_id, now)
         baggage = _baggage(origin, interaction_id)
-        forward = Forward(self.shared, tx, source, origin.root, candidates, baggage=baggage, now=now)
+        if origin.root.sampled:
+            names = tuple(trunk.name for trunk in candidates)
+            shared.facts.append(Routed(origin.root, shared.ids.span_id(), now, now, names, ""))
+        forward = Forward(shared, tx, source, origin.root, candidates, baggage=baggage, now=now)
         forward.next(503, "transport", now)
 
     def _origin(self, request: Request, source: Trunk | None) -> tuple[Origin, str, str]:
@@ -218,9 +224,12 @@ class Engine:
             to_headers = Uri.parse(to.uri).headers
         found = extract_sip(headers.values, settings, request.parsed_uri.headers, to_headers)
         session_id = headers.text("session-id") or ""
-        known = None
-        if found.context is None and session_id:
-            known = shared.sessions.find(session_id)
+        known: tuple[TraceContext, str] | None = None
+        if found.context is None:
+            known = shared.challenges.find(request)
+            if known is None and session_id and settings.accept is not Accept.IGNORE:
+                call = shared.sessions.find(session_id)
+                known = None if call is None else (call, "session-id")
         origin = begin(found, settings.accept, ids=shared.ids, sample=shared.sample, known=known)
         interaction = headers.text(shared.propagation.interaction_header.lower()) or ""
         return origin, interaction.partition(";")[0].strip()[:INTERACTION_LENGTH], session_id
@@ -262,13 +271,13 @@ class Engine:
             invite.cancelled(cancel, now)
 
     def _refuse(self, tx: ServerTransaction, request: Request, status: int, now: float) -> None:
-        response = respond_to(request, status, to_tag=self.shared.ids.hex(16))
+        response = respond_to(request, status, to_tag=tx.local_tag)
         if status == 405:
             response.headers.add("Allow", ALLOW)
         self.endpoint.respond(tx, response, now)
 
     def _bad_extension(self, tx: ServerTransaction, request: Request, unknown: list[str], now: float) -> None:
-        response = respond_to(request, 420, to_tag=self.shared.ids.hex(16))
+        response = respond_to(request, 420, to_tag=tx.local_tag)
         response.headers.add("Unsupported", ", ".join(unknown))
         self.endpoint.respond(tx, response, now)
 
@@ -278,7 +287,7 @@ class Engine:
         if unknown:
             self._bad_extension(tx, request, unknown, now)
             return
-        response = respond_to(request, 503 if self.shared.draining else 200, to_tag=self.shared.ids.hex(16))
+        response = respond_to(request, 503 if self.shared.draining else 200, to_tag=tx.local_tag)
         response.headers.add("Allow", ALLOW)
         response.headers.add("Accept", "*/*")
         response.headers.add("Supported", OUR_SUPPORTED)

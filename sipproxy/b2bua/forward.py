@@ -86,7 +86,7 @@ class Forward:
             address = trunk.address
             self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
             return
-        self._answer(respond_to(self._tx.request, status, to_tag=self.shared.ids.hex(16)), error, now)
+        self._answer(respond_to(self._tx.request, status, to_tag=self._tx.local_tag), error, now)
 
     def _send(self, trunk: Trunk, flow: Flow, now: float) -> None:
         self._context = self._root.child(self.shared.ids.span_id())
@@ -167,9 +167,8 @@ class Forward:
         if not self._tx.answered:
             self.shared.endpoint.respond(self._tx, response, now)
         if self._root.sampled:
-            setup_ms = None
             status = 0 if error == "timeout" else response.status
-            fact = Concluded(self._root.span_id, status, error, now, self._tx.repeats, setup_ms, True)
+            fact = Concluded(self._root.span_id, status, error, now, self._tx.repeats, None, True)
             self.shared.facts.append(fact)
             self.shared.facts.append(CallForgotten(self._root))
 

@@ -23,8 +23,8 @@ from ..sip.transaction import (
 )
 from ..sip.uri import Uri
 from .answer import Answer
-from .rewrite import DEFAULT_RULES, Identity, cross_request, cross_response, size_of
-from .routing import TRANSPORTS, Trunk
+from .rewrite import DEFAULT_RULES, HeaderRules, Identity, cross_request, cross_response, size_of
+from .routing import TRANSPORTS, Trunk, is_ip
 from .shared import Located, Shared
 
 if TYPE_CHECKING:
@@ -92,6 +92,11 @@ class Leg:
         """For spans and counters."""
         return NO_TRUNK if self.trunk is None else self.trunk.name
 
+    @property
+    def rules(self) -> HeaderRules:
+        """What passes towards this leg."""
+        return DEFAULT_RULES if self.trunk is None else self.trunk.rules
+
     def forget(self) -> None:
         """Nothing that comes for this dialog is ours any more."""
         self.shared.legs.pop(self.dialog.local_tag, None)
@@ -117,7 +122,7 @@ class Leg:
         """The other leg's request as it leaves here, with the dialog's trace context."""
         identity, hop = self.identity(self.dialog.next_cseq())
         identity.max_forwards = hops
-        crossed = cross_request(request, identity, DEFAULT_RULES if self.trunk is None else self.trunk.rules)
+        crossed = cross_request(request, identity, self.rules)
         self.stamp(crossed, self.context)
         return crossed, hop
 
@@ -147,74 +152,55 @@ class Leg:
 
     def send(self, request: Request, hop: str, user: LegUser, now: float) -> None:
         """Send in a transaction of its own; `user` hears what comes of it."""
-        flow = self._flow_to(hop)
-        if flow is not None:
-            user.sent(self.shared.endpoint.send(request, flow, user, now, pinned=self._pinned))
-            return
+        endpoint, pinned = self.shared.endpoint, self.trunk is not None and self.trunk.pinned
 
         def then(flows: list[Flow], at: float) -> None:
-            if flows:
-                self._hop, self._hop_flow = hop, flows[0]
-                user.sent(self.shared.endpoint.send(request, flows[0], user, at, pinned=self._pinned))
-            else:
+            if not flows:
                 user.unsent(ClientTransaction(request, b"", reliable=False), "dns", at)
+                return
+            otherwise = flows[1] if len(flows) > 1 else None
+            user.sent(endpoint.send(request, flows[0], user, at, pinned=pinned, otherwise=otherwise))
 
-        self._locate(hop, then, now)
+        self._reach(hop, then, now)
 
     def send_ack(self, ack: Request | None, cseq: int, context: TraceContext, now: float) -> None:
-        """Acknowledge the 2xx of our INVITE `cseq`, which carried `context`; with what the other side's ACK
-        held, if any.
-        """
+        """Acknowledge the 2xx of our INVITE `cseq` with its `context`; `ack` is the other side's, if any."""
         identity, hop = self.identity(cseq)
         if ack is None:
             request = self._made("ACK", identity, context)
         else:
-            request = cross_request(ack, identity, DEFAULT_RULES if self.trunk is None else self.trunk.rules)
+            request = cross_request(ack, identity, self.rules)
             self.stamp(request, context)
         self.ack_cseq = cseq
-        flow = self._flow_to(hop)
-        if flow is not None:
-            self.ack = self.shared.endpoint.send_once(request, flow)
-            return
 
         def then(flows: list[Flow], at: float) -> None:
             if flows:
-                self._hop, self._hop_flow = hop, flows[0]
                 self.ack = self.shared.endpoint.send_once(request, flows[0])
 
-        self._locate(hop, then, now)
+        self._reach(hop, then, now)
 
     def repeat_ack(self, cseq: int) -> None:
         """The peer repeats its 2xx: so our ACK got lost."""
         if self.ack is not None and self.ack_cseq == cseq:
             self.shared.endpoint.outbox.append(self.ack)
 
-    @property
-    def _pinned(self) -> bool:
-        return self.trunk is not None and self.trunk.pinned
-
-    def _flow_to(self, hop: str) -> Flow | None:
-        """The flow to a next hop; None when its host has to be looked up."""
-        if hop == self._hop:
-            return self._hop_flow
-        if self.flow.connection and not self.dialog.route_set:
-            return self.flow  # a stream is its own way back
+    def _reach(self, hop: str, then: Located, now: float) -> None:
+        """Call `then` with the flows to a next hop: the peer's own connection first, where it has one."""
+        stream = self.flow if self.flow.connection and not self.dialog.route_set else None
+        if hop == self._hop and self._hop_flow is not None:
+            then([self._hop_flow] if stream is None else [stream, self._hop_flow], now)
+            return
         uri = Uri.parse(hop)
-        flow: Flow | None = None
+        if stream is not None and not is_ip(uri.host):
+            then([stream], now)
+            return
 
-        def then(flows: list[Flow], now: float) -> None:
-            nonlocal flow
-            flow = flows[0]
+        def found(flows: list[Flow], at: float) -> None:
+            if flows:
+                self._hop, self._hop_flow = hop, flows[0]
+            then(flows if stream is None else [stream, *flows], at)
 
-        if uri.host.replace(".", "").isdigit() or ":" in uri.host:
-            self.shared.locate(uri.host, uri.port, _transport(uri), self.flow.transport, then, 0.0)
-        if flow is not None:
-            self._hop, self._hop_flow = hop, flow
-        return flow
-
-    def _locate(self, hop: str, then: Located, now: float) -> None:
-        uri = Uri.parse(hop)
-        self.shared.locate(uri.host, uri.port, _transport(uri), self.flow.transport, then, now)
+        self.shared.locate(uri.host, uri.port, _transport(uri), self.flow.transport, found, now)
 
     # Responses towards the peer
 
@@ -227,9 +213,7 @@ class Leg:
         if self.trunk is not None and self.trunk.settings.trace.respond:
             base.headers.add("traceparent", self.call.root.traceparent())
         contact = self.shared.contact(self.flow) if target else ""
-        return cross_response(
-            base, response, DEFAULT_RULES if self.trunk is None else self.trunk.rules, contact
-        )
+        return cross_response(base, response, self.rules, contact)
 
     def refuse(self, tx: ServerTransaction, status: int, now: float, *, retry_after: int = 0) -> None:
         """Answer a request ourselves."""

@@ -50,12 +50,9 @@ class Relay:
         """Send the request on. The call has checked that the dialog can take it."""
         leg, request = self._leg, self._tx.request
         peer = leg.peer
-        if peer is None:
-            leg.refuse(self._tx, 481, now)
-            return
         hops = request.headers.first(MAX_FORWARDS)
-        if hops == 0:
-            leg.refuse(self._tx, 483, now)
+        if peer is None or hops == 0:
+            self.refuse(481 if peer is None else 483, now)
             return
         self._tell_begun(request, now)
         crossed, hop = peer.cross(request, 70 if hops is None else hops - 1)
@@ -65,6 +62,14 @@ class Relay:
             leg.invite_in = self._tx
             leg.shared.open_invites[self._tx] = self
         peer.send(crossed, hop, self, now)
+
+    def refuse(self, status: int, now: float, *, retry_after: int = 0) -> None:
+        """Answer it ourselves."""
+        self._tell_begun(self._tx.request, now)
+        self.done = True
+        if self._context is not None:
+            self._tell(Concluded(self._context.span_id, status, "", now, self._tx.repeats, None, True))
+        self._leg.refuse(self._tx, status, now, retry_after=retry_after)
 
     def sent(self, tx: ClientTransaction) -> None:
         """It has left."""

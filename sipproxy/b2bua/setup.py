@@ -40,6 +40,7 @@ class Setup:
         "_attempt",
         "_candidates",
         "_early_media",
+        "_forked",
         "_over",
         "_rang_at",
         "_spare",
@@ -67,6 +68,7 @@ class Setup:
         self._admitted: Trunk | None = None  # that counts the call while it is tried
         self._attempt: Attempt | None = None
         self._early_media = False
+        self._forked = False  # the caller knows a dialog of ours already: the next one needs another tag
         self._over = False
         self._rang_at = 0.0
         call.setup = self
@@ -74,12 +76,14 @@ class Setup:
 
     # Routing
 
-    def start(self, candidates: list[Trunk], now: float) -> None:
-        """Take the call, or say why not."""
-        self._candidates = list(candidates)
+    def start(self, candidates: list[Trunk] | None, now: float) -> None:
+        """Take the call, or say why not; None: no route takes it."""
+        self._candidates = list(candidates or ())
         trunk = self._trunk
         shared = self.shared
-        if self.request.headers.first(MAX_FORWARDS) == 0:
+        if candidates is None:
+            self._decline("no_route", 403, now)
+        elif self.request.headers.first(MAX_FORWARDS) == 0:
             self._decline("max_forwards", 483, now)
         elif self._is_loop():
             self._decline("loop", 482, now)
@@ -115,7 +119,7 @@ class Setup:
     def _decline(self, error: str, status: int, now: float, *, retry_after: int = 0) -> None:
         self.shared.count(error, "" if self._trunk is None else self._trunk.name)
         self._tell_routed(error, now)
-        self._refuse(status, "", now, retry_after=retry_after)
+        self._refuse(status, error if error == "overload" else "", now, retry_after=retry_after)
 
     def outgoing_uri(self, trunk: Trunk) -> str:
         """The Request-URI towards a trunk: where it named us it names the trunk now; a header part never
@@ -197,7 +201,9 @@ class Setup:
 
     def caller_leg(self) -> Leg:
         """A dialog of its own towards the caller, for one of the callee's."""
-        dialog = Dialog.of_server(self.request, self.shared.ids.hex(16))
+        tag = self.shared.ids.hex(16) if self._forked else self._tx.local_tag
+        self._forked = True
+        dialog = Dialog.of_server(self.request, tag)
         if not dialog.remote_target:
             dialog.remote_target = dialog.remote.partition("<")[2].partition(">")[0]  # no Contact: RFC 2543
         flow = self._tx.flow
@@ -247,8 +253,10 @@ class Setup:
             self.shared.count("failover", attempt.trunk.name)
             self._next("", response.status, now)
             return
+        if response.status in (401, 407):
+            self.shared.challenges.remember(self.request, self.call.root, now)
         self._conclude(response.status, "", now)
-        answer = respond_to(self.request, response.status, response.reason, to_tag=self.shared.ids.hex(16))
+        answer = respond_to(self.request, response.status, response.reason, to_tag=self._tx.local_tag)
         self._forward(answer, response, now)
 
     def _forward(self, answer: Response, response: Response, now: float) -> None:
@@ -301,7 +309,7 @@ class Setup:
             attempt.forget_legs(None)
 
     def _refuse(self, status: int, error: str, now: float, *, retry_after: int = 0) -> None:
-        response = respond_to(self.request, status, to_tag=self.shared.ids.hex(16))
+        response = respond_to(self.request, status, to_tag=self._tx.local_tag)
         if retry_after:
             response.headers.add("Retry-After", str(retry_after))
         if self._trunk is not None and self._trunk.settings.trace.respond:

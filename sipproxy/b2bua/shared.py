@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from ..propagation.context import TraceContext
 from ..propagation.correlation import Sampler, SessionIds
 from ..propagation.settings import PropagationSettings
 from ..sip.endpoint import ClientUser, Endpoint
 from ..sip.flow import TCP, Flow
 from ..sip.ids import Ids
 from ..sip.message import Request, Response
+from ..sip.timers import TRANSACTION_TIMEOUT, Timer
 from ..sip.transaction import ClientTransaction, InviteServerTransaction
 from .events import Counted, Fact
 from .routing import Router, is_ip
@@ -67,6 +69,38 @@ class Nobody:
 NOBODY: ClientUser = Nobody()
 
 
+class Challenges:
+    """INVITEs that got 401 or 407: the next with the same Call-ID and From tag is a retry, in their trace."""
+
+    __slots__ = ("_endpoint", "_known", "_order")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._known: dict[str, TraceContext] = {}
+        self._order: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def remember(self, request: Request, context: TraceContext, now: float) -> None:
+        """For as long as a caller may take to meet a challenge."""
+        key = f"{request.call_id} {request.from_tag}"
+        self._known[key] = context
+        self._order.append(key)
+        self._endpoint.timers.start(Timer.FORGET, now + TRANSACTION_TIMEOUT, self)
+
+    def find(self, request: Request) -> tuple[TraceContext, str] | None:
+        """The context of the challenged request, and the carrier's name."""
+        if not self._known:
+            return None
+        context = self._known.get(f"{request.call_id} {request.from_tag}")
+        return None if context is None else (context, "retry")
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """The oldest is forgotten; each has its timer, and all last equally long."""
+        self._known.pop(self._order.pop(0), None)
+
+
 class Shared:
     """One per engine."""
 
@@ -94,6 +128,7 @@ class Shared:
         self.calls: set[Call] = set()
         self.open_invites: dict[InviteServerTransaction, Cancellable] = {}
         self.sessions = SessionIds()
+        self.challenges = Challenges(endpoint)
         self.draining = False
         self.counts: dict[str, int] = {}
         self._waiting: dict[int, Located] = {}

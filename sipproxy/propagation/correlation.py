@@ -1,8 +1,8 @@
-"""Which trace a new request belongs to (`propagation.md` section 1), and the table of calls it can be found
-by.
+"""Which trace a new request belongs to, and the table of calls that it can be recognised by.
 
 carried context, trunk adopts it      that trace, our span under the sender's         adopted
 carried context, trunk links it       a new trace with a link                         linked
+Call-ID and From of a challenge       the trace of the INVITE that got 401 or 407     recovered
 Session-ID of a call we know          that call's trace                               recovered
 previous-trace-id with a span         a new trace with a link                         linked
 nothing                               a new trace                                     new
@@ -42,16 +42,14 @@ class Origin:
 
 
 def begin(
-    found: Found, accept: Accept, *, ids: Ids, sample: Sampler, known: TraceContext | None = None
+    found: Found, accept: Accept, *, ids: Ids, sample: Sampler, known: tuple[TraceContext, str] | None = None
 ) -> Origin:
-    """Start a span: `known` is the context of a call that the request was recognised by, where nothing was
-    carried.
-    """
+    """Start a span. `known`: context and carrier that it was recognised by, where nothing was carried."""
     carried = found.context
     if carried is not None and accept is Accept.ADOPT:
         origin = _under(carried, found.carrier, "adopted", ids, sample)
     elif carried is None and known is not None:
-        origin = _under(known, "session-id", "recovered", ids, sample)
+        origin = _under(known[0], known[1], "recovered", ids, sample)
     else:
         trace_id = ids.trace_id()
         flags = RANDOM | (SAMPLED if sample(trace_id, None) else 0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..errors import RemoteProtocolError
 from .flow import Flow
-from .headers import CONTACT, CSEQ, FROM, RECORD_ROUTE, TO, NameAddr
+from .headers import CONTACT, CSEQ, FROM, RECORD_ROUTE, TO
 from .message import Message, Request, Response
 from .uri import Uri
+from .values import NameAddr
 
 
 class Dialog:

@@ -13,8 +13,9 @@ from typing import Protocol
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .build import respond_to
 from .flow import TCP, UDP, Flow, Listener
-from .headers import CSEQ, MAGIC_COOKIE, VIA, Via, split_commas
+from .headers import CSEQ, VIA
 from .ids import Ids
+from .matching import client_key, has_tag, reply_flow, server_key, stamp_via, via_line
 from .message import BadMessage, Request, Response, check_request, check_response, parse
 from .timers import TimerQueue
 from .transaction import (
@@ -32,6 +33,7 @@ from .transaction import (
     Transaction,
 )
 
+MAGIC_COOKIE = "z9hG4bK"  # begins a branch that is unique (RFC 3261 section 8.1.1.7)
 UDP_LIMIT = 1300  # bytes; a larger request leaves over TCP (RFC 3261 section 18.1.1)
 
 
@@ -135,7 +137,7 @@ class Endpoint:
         if via is None:
             raise RemoteProtocolError("no via")
         method = request.method
-        key = _server_key(via, request, "INVITE" if method == "ACK" else method)
+        key = server_key(via, request, "INVITE" if method == "ACK" else method)
         tx = self._servers.get(key)
         if tx is not None:
             self._run(tx, tx.receive(request, now), now)
@@ -157,6 +159,7 @@ class Endpoint:
         else:
             tx = OtherServerTransaction(request, reliable=reliable)
         tx.key = key
+        tx.local_tag = self._ids.hex(16)
         tx.flow = reply_flow(via, flow)
         self._servers[key] = tx
         if merge_key and method != "CANCEL":
@@ -164,7 +167,7 @@ class Endpoint:
             self._merged[merge_key] = key
         self._run(tx, tx.start(now), now)
         if method == "CANCEL":
-            self._cancel(tx, _server_key(via, request, "INVITE"), request, now)
+            self._cancel(tx, server_key(via, request, "INVITE"), request, now)
         else:
             try:
                 self._user.requested(tx, request, now)
@@ -172,16 +175,14 @@ class Endpoint:
                 if tx.answered:
                     raise LocalProtocolError(f"{error.reason} after the answer") from error
                 self._user.count("malformed")
-                self.respond(
-                    tx, respond_to(request, error.status, error.reason, to_tag=self._ids.hex(16)), now
-                )
+                self.respond(tx, respond_to(request, error.status, error.reason, to_tag=tx.local_tag), now)
 
     def _cancel(self, tx: ServerTransaction, invite_key: str, cancel: Request, now: float) -> None:
         invite = self._servers.get(invite_key)
         if not isinstance(invite, InviteServerTransaction):
-            self.respond(tx, respond_to(cancel, 481, to_tag=self._ids.hex(16)), now)
+            self.respond(tx, respond_to(cancel, 481, to_tag=tx.local_tag), now)
             return
-        self.respond(tx, respond_to(cancel, 200, to_tag=self._ids.hex(16)), now)
+        self.respond(tx, respond_to(cancel, 200, to_tag=invite.local_tag), now)
         if not invite.answered:
             self._user.cancelled(invite, cancel, now)
 
@@ -197,7 +198,7 @@ class Endpoint:
             if via is None:
                 return
             stamp_via(request, via, flow)
-            tag = "" if _has_tag(request) else self._ids.hex(16)
+            tag = "" if has_tag(request) else self._ids.hex(16)
             response = respond_to(request, error.status, error.reason)
         except RemoteProtocolError:
             return
@@ -217,10 +218,12 @@ class Endpoint:
         *,
         mark: str = "",
         pinned: bool = False,
+        otherwise: Flow | None = None,
     ) -> ClientTransaction:
         """Send a request in a transaction of its own; Via is put on top here.
 
-        `mark` ends the branch and is what loop detection reads; `pinned` forbids the change from UDP to TCP.
+        `mark` ends the branch and is what loop detection reads; `pinned` forbids the change from UDP to TCP
+        for size (RFC 3261 section 18.1.1); `otherwise` is the way to try when the flow's connection is gone.
         Raises LocalProtocolError where no listener can reach the flow.
         """
         branch = f"{MAGIC_COOKIE}{self._ids.hex(16)}{mark}"
@@ -228,7 +231,7 @@ class Endpoint:
         make = InviteClientTransaction if request.method == "INVITE" else OtherClientTransaction
         tx = make(request, wire, reliable=used.transport != UDP)
         tx.flow = used
-        tx.outgrew_udp = used.transport != flow.transport
+        tx.otherwise = flow if used.transport != flow.transport else otherwise
         tx.key = f"{branch} {request.method}"
         self._clients[tx.key] = tx
         self._users[tx] = user
@@ -285,30 +288,27 @@ class Endpoint:
         return found
 
     def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
-        """The transport could not deliver bytes of ours. A request too large for UDP gets its second chance
-        there.
-        """
-        tx = self._clients.get(_client_key(data))
+        """The transport could not deliver bytes of ours. A request may have a second way."""
+        tx = self._clients.get(client_key(data))
         if tx is None or tx.state > State.TRYING:
             self._user.count("unsent")
             return
-        if tx.outgrew_udp:
-            listener = self.listener_for(UDP, flow.host)
-            if listener is not None:
-                self._fall_back(tx, listener, now)
-                return
+        if tx.otherwise is not None and self._send_otherwise(tx, tx.otherwise, now):
+            return
         user = self._users.get(tx)
         self._run(tx, tx.fail(), now)
         if user is not None:
             user.unsent(tx, reason, now)
 
-    def _fall_back(self, tx: ClientTransaction, listener: Listener, now: float) -> None:
-        assert tx.flow is not None
-        tx.outgrew_udp = False
-        branch = tx.key.partition(" ")[0]
-        tx.request.headers.lines[0] = via_line(listener, branch)
-        tx.flow = Flow(UDP, tx.flow.host, tx.flow.port, 0, listener.index)
-        self._run(tx, tx.restart(tx.request.encode(), reliable=False, now=now), now)
+    def _send_otherwise(self, tx: ClientTransaction, flow: Flow, now: float) -> bool:
+        tx.otherwise = None
+        listener = self.listener_for(flow.transport, flow.host)
+        if listener is None:
+            return False
+        tx.request.headers.lines[0] = via_line(listener, tx.key.partition(" ")[0])
+        tx.flow = Flow(flow.transport, flow.host, flow.port, 0, listener.index)
+        self._run(tx, tx.restart(tx.request.encode(), reliable=tx.flow.reliable, now=now), now)
+        return True
 
     # Time
 
@@ -352,75 +352,3 @@ class Endpoint:
             self._servers.pop(tx.key, None)
             if tx.merge_key:
                 self._merged.pop(tx.merge_key, None)
-
-
-def via_line(listener: Listener, branch: str) -> str:
-    """Our Via; rport asks for the answer to come back the way we sent (RFC 3581)."""
-    return f"Via: SIP/2.0/{listener.transport} {listener.sent_by};branch={branch};rport"
-
-
-def stamp_via(request: Request, via: Via, flow: Flow) -> None:
-    """Note in the top Via where the request came from (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
-    rport = "rport" in via.parameters and via.parameters["rport"] is None
-    if not rport and (via.host == flow.host or "received" in via.parameters):
-        return
-    headers = request.headers
-    at = headers.keys.index("via")
-    value = f"SIP/2.0/{via.transport} {_sent_by(via)}"
-    for name, argument in via.parameters.items():
-        if name == "received":
-            continue
-        if name == "rport" and rport:
-            argument = str(flow.port)
-        value += f";{name}" if argument is None else f";{name}={argument}"
-    value += f";received={flow.host}"
-    rest = _below_top(headers.lines[at])
-    headers.lines[at] = f"Via: {value}{', ' + rest if rest else ''}"
-
-
-def _sent_by(via: Via) -> str:
-    host = f"[{via.host}]" if ":" in via.host else via.host
-    return host if via.port is None else f"{host}:{via.port}"
-
-
-def _below_top(line: str) -> str:
-    if "," not in line:
-        return ""
-    return ", ".join(split_commas(line.partition(":")[2])[1:])
-
-
-def reply_flow(via: Via, flow: Flow) -> Flow:
-    """Where responses go: back by the connection, or to the source, by its port where rport is asked for;
-    never to maddr.
-    """
-    if flow.transport != UDP or "rport" in via.parameters:
-        return flow
-    port = via.port or 5060
-    return flow if port == flow.port else Flow(UDP, flow.host, port, 0, flow.listener)
-
-
-def _server_key(via: Via, request: Request, method: str) -> str:
-    """What makes requests one transaction (RFC 3261 section 17.2.3)."""
-    if via.has_cookie:
-        return f"{via.branch} {via.host}:{via.port} {method}"
-    cseq = request.headers.first(CSEQ)  # an RFC 2543 peer
-    number = cseq.number if cseq else 0
-    return f"{request.from_tag} {request.call_id} {number} {via.host}:{via.port} {via.branch} {method}"
-
-
-def _has_tag(request: Request) -> bool:
-    try:
-        return bool(request.to_tag)
-    except RemoteProtocolError:
-        return True  # unreadable: leave it as it is
-
-
-def _client_key(data: bytes) -> str:
-    start = data.find(b";branch=")
-    if start < 0:
-        return ""
-    end = data.find(b";", start + 8)
-    line = data.find(b"\r\n", start)
-    end = line if end < 0 or end > line else end
-    method = data[: data.find(b" ")].decode("latin-1")
-    return f"{data[start + 8 : end].decode('latin-1')} {method}"

@@ -16,17 +16,14 @@ from .headers import (
     CSEQ,
     FROM,
     KEYS,
-    LWS,
     MAX_FORWARDS,
     TO,
     VIA,
     Kind,
-    NameAddr,
     key_of,
-    split_commas,
-    split_parameters,
 )
 from .uri import TOKEN, Uri
+from .values import LWS, NameAddr, split_commas, split_parameters
 
 T = TypeVar("T")
 _ONCE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length")

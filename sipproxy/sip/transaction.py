@@ -122,14 +122,14 @@ class Transaction:
 class ClientTransaction(Transaction):
     """A request of ours on its way to an answer."""
 
-    __slots__ = ("_interval", "_wire", "outgrew_udp", "request")
+    __slots__ = ("_interval", "_wire", "otherwise", "request")
 
     def __init__(self, request: Request, wire: bytes, *, reliable: bool) -> None:
         super().__init__(reliable=reliable)
         self.request = request
         self._wire = wire
         self._interval = T1
-        self.outgrew_udp = False  # it went over TCP for its size, and may fall back (RFC 3261 section 18.1.1)
+        self.otherwise: Flow | None = None  # where it goes if its own flow cannot be had
 
     def start(self, now: float) -> list[Effect]:
         """Send the request."""
@@ -256,13 +256,14 @@ class OtherClientTransaction(ClientTransaction):
 class ServerTransaction(Transaction):
     """A peer's request, and what we answered."""
 
-    __slots__ = ("_answer", "merge_key", "request")
+    __slots__ = ("_answer", "local_tag", "merge_key", "request")
 
     def __init__(self, request: Request, *, reliable: bool) -> None:
         super().__init__(reliable=reliable)
         self.request = request
         self._answer: list[Effect] = []  # what a repeated request gets
         self.merge_key = ""
+        self.local_tag = ""  # the To-tag of our answers, where the user has no reason for another
 
     @property
     def answered(self) -> bool:

@@ -1,0 +1,156 @@
+"""The only place where the core's effects become I/O: bytes to sockets, lookups to DNS, facts to telemetry.
+
+socket readable ─► received()… ─► flush()       all effects of one batch leave together
+one loop timer  ─► expire()    ─► flush()       armed for the core's earliest deadline
+lookup done     ─► located()   ─► flush()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from typing import Protocol
+
+from ..b2bua.engine import Engine
+from ..b2bua.events import Fact
+from ..b2bua.shared import Lookup
+from ..sip.flow import Flow
+from .resolver import ResolveError, Resolver
+from .transport import Transports
+
+_EARLIER = 0.001  # seconds: a deadline this much before the armed one is worth arming again
+
+
+class Listening(Protocol):
+    """Takes facts; must neither block nor raise."""
+
+    def __call__(self, facts: list[Fact], sent_at: float) -> None: ...
+
+
+class Driver:
+    """Carries one engine. `Transports.open` takes it as its receiver."""
+
+    def __init__(
+        self,
+        transports: Transports,
+        resolver: Resolver,
+        *,
+        clock: Callable[[], float],
+        tell: Listening,
+        complain: Callable[[str, dict[str, str]], object],
+    ) -> None:
+        self._transports = transports
+        self._resolver = resolver
+        self._clock = clock
+        self._tell = tell
+        self._complain = complain  # an event for the log
+        self._engine: Engine | None = None
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+        self._armed_at = 0.0
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._unresolved: set[str] = set()
+        self.idle = asyncio.Event()  # set while no call is in progress
+
+    def attach(self, engine: Engine) -> None:
+        """From now on this engine is carried."""
+        self._engine = engine
+        now = self._clock()
+        engine.start(now)
+        self.flush(now)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that is carried."""
+        assert self._engine is not None
+        return self._engine
+
+    # What the network brings (Receiver)
+
+    def received(self, data: bytes, flow: Flow, now: float) -> None:
+        """Take one whole message."""
+        self._guarded(self.engine.receive, data, flow, now)
+
+    def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
+        """A message did not arrive."""
+        self._guarded(self.engine.unsent, data, flow, reason, now)
+
+    def broken(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
+        """A stream lost its framing: what it held may still deserve an answer before it closes."""
+        self._guarded(self.engine.receive, data, flow, now)
+
+    def flush(self, now: float) -> None:
+        """Let out what has gathered, until nothing more comes of it."""
+        engine = self._engine
+        if engine is None:
+            return
+        sends, lookups, facts = engine.take()
+        for transmit in sends:
+            self._transports.send(transmit.data, transmit.flow)
+        for lookup in lookups:
+            task = self._loop.create_task(self._look_up(lookup))
+            self._lookups.add(task)
+            task.add_done_callback(self._lookups.discard)
+        if facts:
+            self._tell(facts, self._clock())
+        self._arm(engine)
+        if engine.calls:
+            self.idle.clear()
+        else:
+            self.idle.set()
+
+    def _guarded(self, enter: Callable[..., None], *arguments: object) -> None:
+        """Go into the core. What flies out of it is a bug of ours: told once, and no other call suffers."""
+        try:
+            enter(*arguments)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.name} at {place.filename.rpartition('/')[2]}:{place.lineno}"
+            self._complain("internal error", {"error": repr(error), "where": where})
+
+    # Time
+
+    def _arm(self, engine: Engine) -> None:
+        at = engine.next_at
+        if at is None:
+            return
+        if self._handle is not None:
+            if at >= self._armed_at - _EARLIER:
+                return
+            self._handle.cancel()
+        self._armed_at = at
+        self._handle = self._loop.call_later(max(at - self._clock(), 0.0), self._expire)
+
+    def _expire(self) -> None:
+        self._handle = None
+        now = self._clock()
+        self._guarded(self.engine.expire, now)
+        self.flush(now)
+
+    # Names
+
+    async def _look_up(self, lookup: Lookup) -> None:
+        flows: list[Flow] = []
+        try:
+            targets = await self._resolver.resolve(
+                lookup.host, lookup.port, lookup.transport, deadline=lookup.give_up_at
+            )
+            flows = [Flow(target.transport, target.host, target.port) for target in targets]
+            self._unresolved.discard(lookup.host)
+        except ResolveError as error:
+            if lookup.host not in self._unresolved:
+                self._unresolved.add(lookup.host)
+                self._complain("cannot resolve", {"host": lookup.host, "reason": str(error)})
+        now = self._clock()
+        self._guarded(self.engine.located, lookup.token, flows, now)
+        self.flush(now)
+
+    async def close(self) -> None:
+        """Stop the timer and the lookups."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        for task in list(self._lookups):
+            task.cancel()
+        await asyncio.gather(*self._lookups, return_exceptions=True)

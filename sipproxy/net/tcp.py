@@ -1,0 +1,203 @@
+"""All TCP connections of the proxy: one per remote address, opened when needed, closed when idle.
+
+A message for a connection that is gone goes to the one that the same peer has now, or opens one. One sweep
+every few seconds looks for idle connections: no timer per connection, and none per message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from collections.abc import Iterable
+from typing import Final
+
+from ..sip.flow import TCP, Flow, Listener
+from . import Edge, error_text
+from .connection import Connection, TcpLimits
+
+BACKLOG: Final = 1024
+SWEEP_S: Final = 5.0
+
+
+def bind(family: int, host: str, port: int) -> socket.socket:
+    """Open and bind a socket to listen on. Accepted ones inherit its options."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _tune(sock)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _tune(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+class Connections:
+    """All connections of the proxy: by id, and by the peer's address."""
+
+    __slots__ = (
+        "_by_id", "_by_peer", "_closed", "_connecting", "_last_id", "_per_source", "_servers", "_sweeper",
+        "edge", "limits",
+    )  # fmt: skip
+
+    def __init__(self, edge: Edge, limits: TcpLimits | None = None) -> None:
+        self.edge = edge
+        self.limits = limits or TcpLimits()
+        self._by_id: dict[int, Connection] = {}  # the open ones
+        self._by_peer: dict[tuple[str, int], Connection] = {}  # these, and those being opened
+        self._per_source: dict[str, int] = {}  # incoming ones
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._last_id = 0
+        self._closed: asyncio.Event | None = None  # set when, while closing, the last one is gone
+
+    async def listen(self, sock: socket.socket, listener: Listener) -> None:
+        """Accept on a bound socket."""
+        server = await self.edge.loop.create_server(
+            lambda: Connection(self, flow=None, listener=listener.index), sock=sock, backlog=BACKLOG
+        )
+        self._servers.append(server)
+
+    def send(self, data: bytes, flow: Flow, source: str | None) -> None:
+        """Send on the flow's connection, else on one to the same peer, else on a new one from `source`."""
+        connection = self._by_id.get(flow.connection)
+        if connection is None or not connection.usable:
+            connection = self._by_peer.get((flow.host, flow.port))
+            if connection is None or not connection.usable:
+                connection = self._open(flow, source)
+        connection.send(data, flow)
+
+    def end(self, flow: Flow) -> None:
+        """Close the flow's connection once what was written is out."""
+        connection = self._by_id.get(flow.connection)
+        if connection is not None:
+            connection.end()
+
+    def admit(self, source: str) -> bool:
+        """Whether one more incoming connection from this address is within the limits."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        total = min(self.limits.total, files * 3 // 4)
+        if len(self._by_id) < total and self._per_source.get(source, 0) < self.limits.per_source:
+            return True
+        self.edge.counters.connections_refused += 1
+        return False
+
+    def add(self, connection: Connection) -> None:
+        """Take in a connection that is open now."""
+        flow = connection.flow
+        self._last_id += 1
+        flow.connection = self._last_id
+        self._by_id[flow.connection] = connection
+        self._by_peer[flow.host, flow.port] = connection
+        if connection.incoming:
+            self._per_source[flow.host] = self._per_source.get(flow.host, 0) + 1
+        counters = self.edge.counters
+        counters.connections_opened += 1
+        counters.connections_open = len(self._by_id)
+        if self._sweeper is None:
+            self._sweeper = self.edge.loop.call_later(SWEEP_S, self._sweep)
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection, if it was ever taken in."""
+        flow = connection.flow
+        if self._by_id.pop(flow.connection, None) is None:
+            return
+        self._forget_peer(connection)
+        if connection.incoming:
+            self._per_source[flow.host] -= 1
+            if not self._per_source[flow.host]:
+                del self._per_source[flow.host]
+        self.edge.counters.connections_open = len(self._by_id)
+        if self._closed is not None and not self._by_id:
+            self._closed.set()
+
+    def close_idle(self) -> None:
+        """Close what has been silent, or has sent half a message, for too long."""
+        limits, now = self.limits, self.edge.clock()
+        for connection in [*self._by_id.values()]:
+            patience = limits.idle_s if connection.heard else limits.first_message_s
+            partial_at = connection.partial_at
+            if now - connection.active_at > patience or (
+                partial_at is not None and now - partial_at > limits.first_message_s
+            ):
+                self.edge.counters.idle_closed += 1
+                connection.end()
+
+    async def close(self, within_s: float = 1.0) -> None:
+        """Stop listening, let what was written go out, close everything."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for server in self._servers:
+            server.close()
+        tasks = [*self._connecting]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._by_id:
+            self._closed = asyncio.Event()
+            _end_all(self._by_id.values(), None)
+            try:
+                async with asyncio.timeout(within_s):
+                    await self._closed.wait()
+            except TimeoutError:
+                _end_all(self._by_id.values(), "closing")
+                await self._closed.wait()
+        for server in self._servers:
+            await server.wait_closed()
+
+    def _open(self, flow: Flow, source: str | None) -> Connection:
+        ours = Flow(TCP, flow.host, flow.port, 0, flow.listener)
+        connection = self._by_peer[flow.host, flow.port] = Connection(self, flow=ours)
+        task = self.edge.loop.create_task(self._connect(connection, source))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return connection
+
+    async def _connect(self, connection: Connection, source: str | None) -> None:
+        host, port = connection.flow.host, connection.flow.port
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            _tune(sock)
+            if source is not None:
+                sock.bind((source, 0))
+            async with asyncio.timeout(self.limits.connect_s):
+                await self.edge.loop.sock_connect(sock, (host, port))
+            await self.edge.loop.create_connection(lambda: connection, sock=sock)
+        except OSError as error:
+            sock.close()
+            self._forget_peer(connection)
+            self.edge.counters.connections_failed += 1
+            reason = "timed out" if isinstance(error, TimeoutError) else error_text(error)
+            connection.fail(f"cannot connect: {reason}")
+        except asyncio.CancelledError:
+            sock.close()
+            raise
+
+    def _forget_peer(self, connection: Connection) -> None:
+        key = (connection.flow.host, connection.flow.port)
+        if self._by_peer.get(key) is connection:
+            del self._by_peer[key]
+
+    def _sweep(self) -> None:
+        self.close_idle()
+        self._sweeper = self.edge.loop.call_later(SWEEP_S, self._sweep) if self._by_id else None
+
+
+def _end_all(connections: Iterable[Connection], reason: str | None) -> None:
+    for connection in [*connections]:
+        connection.end(reason)

@@ -1,0 +1,193 @@
+"""One running proxy: core, network and telemetry wired together, with signals, reload and drain.
+
+SIGTERM, SIGINT    drain: no new calls, those in progress go on until `timeouts.drain_s`, then BYE; spans are
+flushed
+a second one       the same at once
+SIGHUP             read the file again: trunks and routes for new calls; on a fault the old ones stay
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from . import __version__
+from .b2bua.engine import Engine
+from .b2bua.events import Counted, Fact
+from .b2bua.routing import Router
+from .config import Loaded, listeners, read
+from .errors import ConfigurationError
+from .net.driver import Driver
+from .net.resolver import Resolver
+from .net.transport import Transports
+from .sip.ids import Ids
+from .telemetry.export import SpanSink, open_sink
+from .telemetry.logs import Log, open_log
+from .telemetry.masking import Masker
+from .telemetry.sampling import sampler
+from .telemetry.spans import SpanBook
+
+LOGGED = frozenset(("trunk_down", "trunk_up", "session_expired", "no_ack"))
+BYE_S = 3.0  # seconds that the last BYEs of a shutdown may take
+FLUSH_S = 5.0  # seconds that the last spans may take
+
+
+class Server:
+    """Made, started, waited for, stopped: once each."""
+
+    def __init__(
+        self, loaded: Loaded, *, sink: SpanSink | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._loaded = loaded
+        self._clock = clock
+        settings = loaded.settings
+        masker = Masker(settings.privacy)
+        self.log: Log = open_log(masker.mask_text)
+        self._book = SpanBook(masker, wall_offset=time.time() - clock())
+        self._sink = sink or open_sink(
+            settings.tracing, version=__version__, region=settings.region, log=self.log
+        )
+        self._stopping = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self.transports = Transports()
+        self._resolver = Resolver()
+        self._driver = Driver(
+            self.transports,
+            self._resolver,
+            clock=clock,
+            tell=self._tell,
+            complain=lambda event, facts: self.log.warning(event, **facts),
+        )
+
+    async def start(self) -> None:
+        """Open the sockets and take calls. Raises StartError, ConfigurationError."""
+        settings = self._loaded.settings
+        router = Router.of(settings.trunks, settings.routes)
+        await self.transports.open(
+            listeners(settings),
+            receiver=self._driver,
+            advertise=settings.advertise,
+            clock=self._clock,
+            message_limit=settings.limits.message_bytes,
+        )
+        engine = Engine(
+            self.transports.listeners,
+            Ids(os.urandom),
+            router,
+            sample=sampler(settings.tracing),
+            timeouts=settings.timeouts,
+            propagation=settings.trace,
+            max_headers=settings.limits.headers,
+        )
+        # What lives as long as the process is not to be looked at again and again; calls hold no cycles once
+        # they end.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+        self._driver.attach(engine)
+
+    @property
+    def engine(self) -> Engine:
+        """The core."""
+        return self._driver.engine
+
+    def _tell(self, facts: list[Fact], sent_at: float) -> None:
+        for fact in facts:
+            if isinstance(fact, Counted) and fact.what in LOGGED:
+                self.log.info(fact.what, trunk=fact.trunk)
+        finished = self._book.take(facts, sent_at)
+        if finished:
+            self._sink.put(finished)
+
+    # Signals
+
+    def watch_signals(self) -> None:
+        """From now on signals mean what the module says."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def stop(self) -> None:
+        """Drain; called again, end at once."""
+        if self._stopping.is_set():
+            self._at_once.set()
+        self._stopping.set()
+
+    def reload(self) -> None:
+        """Validate first; a fault keeps what is in force."""
+        file = self._loaded.file
+        if file is None:
+            self.log.info("nothing to reload", reason="no configuration file")
+            return
+        try:
+            loaded = read(file)
+            router = Router.of(loaded.settings.trunks, loaded.settings.routes)
+        except ConfigurationError as error:
+            self.log.error("configuration kept", faults=error.faults)
+            return
+        changed = [
+            name
+            for name in (
+                "listen",
+                "advertise",
+                "workers",
+                "region",
+                "tracing",
+                "privacy",
+                "limits",
+                "timeouts",
+                "trace",
+            )
+            if getattr(loaded.settings, name) != getattr(self._loaded.settings, name)
+        ]
+        self._loaded = replace(self._loaded, settings=loaded.settings)
+        self.engine.reload(router, self._clock())
+        self._driver.flush(self._clock())
+        self.log.info("configuration loaded", trunks=len(loaded.settings.trunks), needs_restart=changed)
+
+    # The end
+
+    async def wait(self) -> None:
+        """Serve until `stop`, then drain and close."""
+        await self._stopping.wait()
+        engine = self.engine
+        engine.drain()
+        self._driver.flush(self._clock())
+        self.log.info("draining", calls=engine.calls)
+        await self._until_idle(self._loaded.settings.timeouts.drain_s)
+        if engine.calls:
+            engine.end_all(self._clock())
+            self._driver.flush(self._clock())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._driver.idle.wait(), BYE_S)
+        await self.close()
+
+    async def _until_idle(self, most_s: float) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._driver.idle, self._at_once)]
+        await asyncio.wait(waits, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def close(self) -> None:
+        """Close the sockets and hand over what is left to tell."""
+        await self._driver.close()
+        await self.transports.close()
+        await self._resolver.close()
+        left = self._book.close_all(self._clock())
+        if left:
+            self._sink.put(left)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._sink.close, FLUSH_S)
+        self.log.info(
+            "stopped",
+            calls=self.engine.calls,
+            spans_dropped=self._sink.dropped,
+            counts=self.engine.shared.counts,
+        )

@@ -1,0 +1,83 @@
+"""What makes messages one transaction, and which way responses go (RFC 3261 sections 17.1.3, 17.2.3, 18.2;
+RFC 3581).
+"""
+
+from __future__ import annotations
+
+from ..errors import RemoteProtocolError
+from .flow import UDP, Flow, Listener
+from .headers import CSEQ
+from .message import Request
+from .values import Via, split_commas
+
+
+def via_line(listener: Listener, branch: str) -> str:
+    """Our Via; rport asks for the answer to come back the way we sent (RFC 3581)."""
+    return f"Via: SIP/2.0/{listener.transport} {listener.sent_by};branch={branch};rport"
+
+
+def stamp_via(request: Request, via: Via, flow: Flow) -> None:
+    """Note in the top Via where the request came from (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
+    rport = "rport" in via.parameters and via.parameters["rport"] is None
+    if not rport and (via.host == flow.host or "received" in via.parameters):
+        return
+    headers = request.headers
+    at = headers.keys.index("via")
+    value = f"SIP/2.0/{via.transport} {_sent_by(via)}"
+    for name, argument in via.parameters.items():
+        if name == "received":
+            continue
+        if name == "rport" and rport:
+            argument = str(flow.port)
+        value += f";{name}" if argument is None else f";{name}={argument}"
+    value += f";received={flow.host}"
+    rest = _below_top(headers.lines[at])
+    headers.lines[at] = f"Via: {value}{', ' + rest if rest else ''}"
+
+
+def _sent_by(via: Via) -> str:
+    host = f"[{via.host}]" if ":" in via.host else via.host
+    return host if via.port is None else f"{host}:{via.port}"
+
+
+def _below_top(line: str) -> str:
+    if "," not in line:
+        return ""
+    return ", ".join(split_commas(line.partition(":")[2])[1:])
+
+
+def reply_flow(via: Via, flow: Flow) -> Flow:
+    """Where responses go: back by the connection, or to the source, by its port where rport is asked for;
+    never to maddr.
+    """
+    if flow.transport != UDP or "rport" in via.parameters:
+        return flow
+    port = via.port or 5060
+    return flow if port == flow.port else Flow(UDP, flow.host, port, 0, flow.listener)
+
+
+def server_key(via: Via, request: Request, method: str) -> str:
+    """What makes requests one transaction (RFC 3261 section 17.2.3)."""
+    if via.has_cookie:
+        return f"{via.branch} {via.host}:{via.port} {method}"
+    cseq = request.headers.first(CSEQ)  # an RFC 2543 peer
+    number = cseq.number if cseq else 0
+    return f"{request.from_tag} {request.call_id} {number} {via.host}:{via.port} {via.branch} {method}"
+
+
+def has_tag(request: Request) -> bool:
+    try:
+        return bool(request.to_tag)
+    except RemoteProtocolError:
+        return True  # unreadable: leave it as it is
+
+
+def client_key(data: bytes) -> str:
+    start = data.find(b";branch=")
+    if start < 0:
+        return ""
+    end = data.find(b";", start + 8)
+    line = data.find(b"\r\n", start)
+    end = line if end < 0 or end > line else end
+    method = data[: data.find(b" ")].decode("latin-1")
+    return f"{data[start + 8 : end].decode('latin-1')} {method}"

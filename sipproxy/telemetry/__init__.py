@@ -1,0 +1,1 @@
+"""What sipproxy tells about a call: spans, masked, over OTLP."""
