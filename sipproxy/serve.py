@@ -76,6 +76,8 @@ class Server:
             clock=self._clock,
             message_limit=settings.limits.message_bytes,
         )
+        self._resolver.ipv4 = any(not listener.ipv6 for listener in self.transports.listeners)
+        self._resolver.ipv6 = any(listener.ipv6 for listener in self.transports.listeners)
         engine = Engine(
             self.transports.listeners,
             Ids(os.urandom),

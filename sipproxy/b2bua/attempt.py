@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING
 
 from ..propagation.settings import Carrier
 from ..propagation.writing import stamp_pai
-from ..sip.build import cancel_for
 from ..sip.dialog import Dialog
 from ..sip.flow import Flow
 from ..sip.headers import FROM, MAX_FORWARDS, TO
 from ..sip.message import Request, Response
 from ..sip.timers import Timer
-from ..sip.transaction import ClientTransaction, InviteClientTransaction, State
+from ..sip.transaction import ClientTransaction, InviteClientTransaction
+from .cancelling import Withdrawal
 from .ending import Bye
-from .events import Attempted, Concluded, Milestone, Progressed
+from .events import Attempted, Concluded, Milestone, Moved, Progressed
 from .leg import Leg, cseq_of, stamp
-from .rewrite import Identity, cross_request
+from .rewrite import Identity, cross_request, without_headers
 from .routing import Trunk
-from .shared import NOBODY
 
 if TYPE_CHECKING:
     from .setup import Setup
@@ -48,12 +47,12 @@ class Attempt:
     """
 
     __slots__ = (
-        "_cancel_reason",
         "_concluded",
         "_flow",
         "_sent_at",
         "_setup",
         "_tx",
+        "_withdrawal",
         "context",
         "legs",
         "phase",
@@ -65,7 +64,7 @@ class Attempt:
         self._setup = setup
         self._flow = flow
         self._tx: InviteClientTransaction | None = None
-        self._cancel_reason = ""
+        self._withdrawal = Withdrawal(setup.shared.endpoint)
         self._concluded = False
         self._sent_at = 0.0
         self.trunk = trunk
@@ -110,7 +109,7 @@ class Attempt:
         identity = Identity(
             setup.outgoing_uri(self.trunk),
             sender.with_tag(shared.ids.hex(16)),
-            receiver.with_tag(""),
+            without_headers(receiver),
             shared.ids.hex(32),
             1,
         )
@@ -122,7 +121,7 @@ class Attempt:
             identity_value = crossed.headers.text("p-asserted-identity")
             if identity_value is not None:
                 crossed.headers.set("P-Asserted-Identity", stamp_pai(identity_value, self.context))
-        stamp(crossed, self.context, self.trunk, self._flow, setup.call.baggage)
+        stamp(shared, crossed, self.context, self.trunk, self._flow, setup.call.baggage)
         return crossed
 
     # What comes back
@@ -146,7 +145,7 @@ class Attempt:
         if self._setup.call.root.sampled:
             self._setup.shared.facts.append(Progressed(self.context.span_id, response.status, now))
         if self.phase is Phase.GIVEN_UP:
-            self._cancel(now)
+            self._tell_cancelled(self._withdrawal.try_now(self._tx, now), now)
         elif self.phase <= Phase.RINGING:
             self.phase = Phase.RINGING
             if response.status > 100:
@@ -158,6 +157,9 @@ class Attempt:
             winner.repeat_ack(winner.invite_cseq)
             return
         leg = self.leg_for(response)
+        if leg.ack is not None:  # declined before
+            leg.repeat_ack(leg.invite_cseq)
+            return
         leg.dialog.refresh_target(response)
         leg.dialog.set_routes(response)
         if winner is None and self.phase < Phase.GIVEN_UP:
@@ -203,26 +205,13 @@ class Attempt:
     # Giving up
 
     def give_up(self, reason: str, now: float) -> None:
-        """The answer is not wanted any more: CANCEL, as soon as that is allowed (RFC 3261 section 9.1)."""
-        if self.phase >= Phase.GIVEN_UP:
-            return
-        ringing = self.phase is Phase.RINGING
-        self.phase = Phase.GIVEN_UP
-        self._cancel_reason = reason
-        if ringing:
-            self._cancel(now)
-        elif self._tx is not None and self._tx.state is State.CALLING:
-            self._tx.hush()
+        """The answer is not wanted any more: CANCEL, as soon as that is allowed."""
+        if self.phase < Phase.GIVEN_UP:
+            self.phase = Phase.GIVEN_UP
+            self._tell_cancelled(self._withdrawal.want(self._tx, reason or None, now), now)
 
-    def _cancel(self, now: float) -> None:
-        tx = self._tx
-        if tx is None or tx.state is not State.PROCEEDING or self._cancel_reason == "sent":
-            return
-        self._setup.shared.endpoint.send_cancel(
-            cancel_for(tx.request, self._cancel_reason or None), tx, NOBODY, now
-        )
-        self._cancel_reason = "sent"
-        if self._setup.call.root.sampled:
+    def _tell_cancelled(self, sent: bool, now: float) -> None:
+        if sent and self._setup.call.root.sampled:
             self._setup.shared.facts.append(Milestone(self.context.span_id, "CANCEL", now))
 
     # Dialogs
@@ -260,6 +249,8 @@ class Attempt:
         self._concluded = True
         call = self._setup.call
         if call.root.sampled:
+            if self._tx is not None and self._tx.moved and self._tx.flow is not None:
+                self._setup.shared.facts.append(Moved(self.context.span_id, self._tx.flow))
             repeats = 0 if self._tx is None else self._tx.repeats
             wanted = 200 <= status < 300 and self.winner is None and self.phase < Phase.GIVEN_UP
             fact = Concluded(self.context.span_id, status, error, now, repeats, None, not wanted)

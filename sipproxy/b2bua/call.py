@@ -48,15 +48,17 @@ class Call:
         "_ended_at",
         "_open_attempts",
         "_open_legs",
+        "_peer_hung_up",
         "_session_ends_at",
         "_session_timer_at",
         "answered_at",
         "baggage",
         "callee",
         "caller",
+        "relays",
         "ring_ms",
         "root",
-        "session_id",
+        "session_ids",
         "setup",
         "shared",
         "stage",
@@ -66,7 +68,8 @@ class Call:
     def __init__(self, shared: Shared, root: TraceContext, *, session_id: str, baggage: str) -> None:
         self.shared = shared
         self.root = root
-        self.session_id = session_id
+        self.session_ids: list[str] = []  # Session-ID values that lead here
+        self.relays: list[Relay] = []  # requests under way between the legs
         self.baggage = baggage
         self.stage = Stage.SETUP
         self.setup: Setup | None = None
@@ -81,7 +84,15 @@ class Call:
         self._open_legs = 0
         self._session_ends_at = 0.0
         self._session_timer_at = 0.0
+        self._peer_hung_up = False  # while our BYE was on its way to it
         shared.calls.add(self)
+        self.known_as(session_id)
+
+    def known_as(self, session_id: str) -> None:
+        """Find this call by a Session-ID from now on (RFC 7989)."""
+        if session_id and session_id not in self.session_ids:
+            self.session_ids.append(session_id)
+            self.shared.sessions.remember(session_id, self.root)
 
     # Talking
 
@@ -143,6 +154,8 @@ class Call:
         crossed (RFC 5407 section 3.1). 0: it can.
         """
         peer = leg.peer
+        if not leg.confirmed and leg.role == "callee":
+            return 491  # our own INVITE is still open there
         if peer is None or not leg.confirmed or leg.invite_in is not None or leg.answer is not None:
             return 500
         if leg.invite_out is not None or peer.answer is not None or peer.invite_in is not None:
@@ -177,7 +190,7 @@ class Call:
             self._session_ends_at = 0.0
             return
         self._session_ends_at = now + interval
-        if self._session_timer_at <= now:
+        if self._session_timer_at <= now or self._session_ends_at < self._session_timer_at:
             self._session_timer_at = self._session_ends_at
             self.shared.endpoint.timers.start(Timer.SESSION, self._session_timer_at, self)
 
@@ -200,11 +213,15 @@ class Call:
     def _bye(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
         if self.root.sampled:
             self.shared.facts.append(Milestone(leg.context.span_id, "BYE", now))
-        if self.setup is not None:  # an early dialog: the caller gives up (RFC 3261 section 15)
-            ok(leg, tx, request, now)
-            self.setup.cancelled(request, now)
+        if not leg.confirmed:
+            if self.setup is None or self.setup.forked:
+                Relay(leg, tx).start(now)  # it ends this early dialog alone (RFC 3261 section 15)
+            else:
+                ok(leg, tx, request, now)
+                self.setup.cancelled(request, now)
             return
         if self.stage >= Stage.ENDING or leg.peer is None:
+            self._peer_hung_up = True
             ok(leg, tx, request, now)  # it crossed ours
             return
         if leg.answer is not None:
@@ -233,10 +250,12 @@ class Call:
         if leg is not None:
             self.hang_up("timeout", 'SIP;cause=481;text="Dialog lost"', now)
 
-    def resumed(self) -> None:
-        """The BYE was challenged: the call is still on."""
-        if self.stage is Stage.ENDING:
+    def resumes(self) -> bool:
+        """A BYE was challenged: whether the call goes on. Not when the other side has hung up too."""
+        if self.stage is Stage.ENDING and not self._peer_hung_up:
             self.stage = Stage.TALKING
+            return True
+        return False
 
     def leg_ended(self, leg: Leg, now: float) -> None:
         """A BYE of ours is answered, or never will be."""
@@ -256,6 +275,8 @@ class Call:
         if self.stage is Stage.ENDED:
             return
         talked = self.stage is Stage.ENDING
+        for relay in list(self.relays):
+            relay.abandon(now)
         self.stage = Stage.ENDED
         self.setup = None
         shared = self.shared
@@ -278,8 +299,8 @@ class Call:
         for trunk in self.trunks:
             trunk.release()
         self.trunks = []
-        if self.session_id:
-            shared.sessions.forget(self.session_id, self.root)
+        for session_id in self.session_ids:
+            shared.sessions.forget(session_id, self.root)
         shared.calls.discard(self)
         self._tell_forgotten()
 

@@ -72,18 +72,17 @@ class Bye:
         """Its answer ends the dialog, except a challenge that the asker can meet."""
         if response.status < 200:
             return
-        if (
-            response.status in (401, 407)
-            and not self._answered
-            and self._asker is not None
-            and self._tx is not None
-        ):
-            self._answered = True
-            back = self._asker.cross_back(self._tx, response, target=False)
-            self._leg.shared.endpoint.respond(self._tx, back, now)
-            self._leg.call.resumed()
+        if response.status in (401, 407) and self._challenged(response, now):
             return
         self._over(now)
+
+    def _challenged(self, response: Response, now: float) -> bool:
+        if self._answered or self._asker is None or self._tx is None or not self._leg.call.resumes():
+            return False
+        self._answered = True
+        back = self._asker.cross_back(self._tx, response, target=False)
+        self._leg.shared.endpoint.respond(self._tx, back, now)
+        return True
 
     def timed_out(self, tx: ClientTransaction, now: float) -> None:
         """The other side is gone: so the dialog is over all the same."""

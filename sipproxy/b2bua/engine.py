@@ -8,6 +8,7 @@ anything else                          Forward
 
 from __future__ import annotations
 
+from ..errors import RemoteProtocolError
 from ..propagation.carriers import extract_sip
 from ..propagation.context import TraceContext
 from ..propagation.correlation import Origin, Sampler, begin
@@ -21,7 +22,7 @@ from ..sip.ids import Ids
 from ..sip.message import Request
 from ..sip.timers import Timer
 from ..sip.transaction import InviteServerTransaction, ServerTransaction
-from ..sip.uri import Uri
+from ..sip.uri import parse_uri
 from .call import Call
 from .events import Fact, RequestArrived, Routed
 from .forward import Forward
@@ -140,8 +141,8 @@ class Engine:
         shared = self.shared
         tag = request.to_tag
         if tag:
-            leg = shared.legs.get(tag)
-            if leg is not None and leg.is_for(request):
+            leg = shared.legs.get(f"{tag} {request.from_tag}")
+            if leg is not None and leg.dialog.call_id == request.call_id:
                 unknown = _unknown_tags(request)
                 if unknown:
                     self._bad_extension(tx, request, unknown, now)
@@ -189,9 +190,12 @@ class Engine:
         baggage = _baggage(origin, interaction_id)
         self._tell_arrived(origin, request, source, flow, interaction_id, session_id, now)
         call = Call(self.shared, origin.root, session_id=session_id, baggage=baggage)
-        if session_id:
-            self.shared.sessions.remember(session_id, origin.root)
-        Setup(call, tx, request, source, now).start(candidates, now)
+        setup = Setup(call, tx, request, source, now)
+        try:
+            setup.start(candidates, now)
+        except RemoteProtocolError as error:  # found only when the request was written anew
+            self.shared.count("malformed")
+            setup.give_up(error.status, "bad_message", now)
 
     def _forward(
         self,
@@ -221,7 +225,7 @@ class Engine:
         to = headers.first(TO)
         to_headers = ""
         if to is not None and "?" in to.uri:
-            to_headers = Uri.parse(to.uri).headers
+            to_headers = parse_uri(to.uri).headers
         found = extract_sip(headers.values, settings, request.parsed_uri.headers, to_headers)
         session_id = headers.text("session-id") or ""
         known: tuple[TraceContext, str] | None = None
@@ -255,8 +259,8 @@ class Engine:
 
     def acknowledged(self, ack: Request, flow: Flow, now: float) -> None:
         """An ACK for a 2xx of ours; any other is a stray one."""
-        leg = self.shared.legs.get(ack.to_tag)
-        if leg is None or not leg.is_for(ack):
+        leg = self.shared.legs.get(f"{ack.to_tag} {ack.from_tag}")
+        if leg is None or leg.dialog.call_id != ack.call_id:
             self.shared.count("stray_ack")
             return
         answer = leg.answer

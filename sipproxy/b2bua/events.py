@@ -62,6 +62,14 @@ class Attempted:
 
 
 @dataclass(slots=True)
+class Moved:
+    """A request that could not leave by its flow left by another: TCP was refused, a connection was gone."""
+
+    span_id: str
+    flow: Flow
+
+
+@dataclass(slots=True)
 class Progressed:
     """A provisional response."""
 
@@ -170,6 +178,7 @@ Fact: TypeAlias = (
     RequestArrived
     | Routed
     | Attempted
+    | Moved
     | Progressed
     | Milestone
     | Concluded

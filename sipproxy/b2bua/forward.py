@@ -72,17 +72,18 @@ class Forward:
                 status, error = 503, "transport"
                 continue
             self._trunk = trunk
-            if trunk.flows is not None:
-                self._send(trunk, self.shared.bind(trunk.flows[0]), now)
-                return
 
             def then(flows: list[Flow], at: float, trunk: Trunk = trunk) -> None:
                 if flows:
                     self._send(trunk, flows[0], at)
                 else:
-                    self.shared.count("unresolved", trunk.name)
-                    self.next(503, "dns", at)
+                    named = trunk.flows is None
+                    self.shared.count("unresolved" if named else "unreachable", trunk.name)
+                    self.next(503, "dns" if named else "transport", at)
 
+            if trunk.flows is not None:
+                then(self.shared.bound(trunk.flows), now)
+                return
             address = trunk.address
             self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
             return
@@ -130,7 +131,7 @@ class Forward:
         if request.method in _ADDS_ROUTE:
             value = self.shared.contact(flow)
             crossed.headers.add("Record-Route", f"{value[:-1]};lr>")
-        stamp(crossed, self._context, trunk, flow, self._baggage)
+        stamp(self.shared, crossed, self._context, trunk, flow, self._baggage)
         return crossed
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:

@@ -33,7 +33,7 @@ class Probe:
         shared.endpoint.timers.start(Timer.PROBE, now + trunk.settings.health.options_every_s, self)
         address = trunk.address
         if trunk.flows is not None:
-            self._send([shared.bind(trunk.flows[0])], now)
+            self._send(shared.bound(trunk.flows), now)
         else:
             shared.locate(address.host, address.port, address.transport, UDP, self._send, now)
 

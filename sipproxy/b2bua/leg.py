@@ -21,7 +21,7 @@ from ..sip.transaction import (
     InviteServerTransaction,
     ServerTransaction,
 )
-from ..sip.uri import Uri
+from ..sip.uri import Uri, parse_uri
 from .answer import Answer
 from .rewrite import DEFAULT_RULES, HeaderRules, Identity, cross_request, cross_response, size_of
 from .routing import TRANSPORTS, Trunk, is_ip
@@ -44,6 +44,7 @@ class Leg:
     """`role` is `caller` or `callee`; `peer` is the leg on the other side of us."""
 
     __slots__ = (
+        "_held",
         "_hop",
         "_hop_flow",
         "ack",
@@ -85,7 +86,8 @@ class Leg:
         self.deferred_bye: Bye | None = None  # waits for the ACK (RFC 3261 section 15)
         self._hop = ""
         self._hop_flow: Flow | None = None
-        self.shared.legs[dialog.local_tag] = self
+        self._held: list[tuple[str, Located]] | None = None  # what waits while a name is looked up
+        self.shared.legs[dialog.key] = self
 
     @property
     def trunk_name(self) -> str:
@@ -99,12 +101,7 @@ class Leg:
 
     def forget(self) -> None:
         """Nothing that comes for this dialog is ours any more."""
-        self.shared.legs.pop(self.dialog.local_tag, None)
-
-    def is_for(self, request: Request) -> bool:
-        """Whether a request that names our tag really belongs here."""
-        dialog = self.dialog
-        return request.call_id == dialog.call_id and request.from_tag == dialog.remote_tag
+        self.shared.legs.pop(self.dialog.key, None)
 
     # Requests towards the peer
 
@@ -148,7 +145,7 @@ class Leg:
     def stamp(self, request: Request, context: TraceContext) -> None:
         """Write a trace context the way this leg's trunk wants it."""
         if self.trunk is not None:
-            stamp(request, context, self.trunk, self.flow, self.call.baggage)
+            stamp(self.shared, request, context, self.trunk, self.flow, self.call.baggage)
 
     def send(self, request: Request, hop: str, user: LegUser, now: float) -> None:
         """Send in a transaction of its own; `user` hears what comes of it."""
@@ -187,19 +184,28 @@ class Leg:
     def _reach(self, hop: str, then: Located, now: float) -> None:
         """Call `then` with the flows to a next hop: the peer's own connection first, where it has one."""
         stream = self.flow if self.flow.connection and not self.dialog.route_set else None
-        if hop == self._hop and self._hop_flow is not None:
+        if hop == self._hop and self._hop_flow is not None and self._held is None:
             then([self._hop_flow] if stream is None else [stream, self._hop_flow], now)
             return
-        uri = Uri.parse(hop)
+        uri = parse_uri(hop)
         if stream is not None and not is_ip(uri.host):
             then([stream], now)
+            return
+
+        if self._held is not None:
+            self._held.append((hop, then))  # behind what waits already: CSeq order is the order on the wire
             return
 
         def found(flows: list[Flow], at: float) -> None:
             if flows:
                 self._hop, self._hop_flow = hop, flows[0]
+            held, self._held = self._held, None
             then(flows if stream is None else [stream, *flows], at)
+            for other_hop, other in held or ():
+                self._reach(other_hop, other, at)
 
+        if not is_ip(uri.host):
+            self._held = []
         self.shared.locate(uri.host, uri.port, _transport(uri), self.flow.transport, found, now)
 
     # Responses towards the peer
@@ -216,14 +222,18 @@ class Leg:
         return cross_response(base, response, self.rules, contact)
 
     def refuse(self, tx: ServerTransaction, status: int, now: float, *, retry_after: int = 0) -> None:
-        """Answer a request ourselves."""
+        """Answer a request ourselves, unless it has its answer."""
+        if tx.answered:
+            return
         response = respond_to(tx.request, status, to_tag=self.dialog.local_tag)
         if retry_after:
             response.headers.add("Retry-After", str(retry_after))
         self.shared.endpoint.respond(tx, response, now)
 
 
-def stamp(request: Request, context: TraceContext, trunk: Trunk, flow: Flow, baggage: str) -> None:
+def stamp(
+    shared: Shared, request: Request, context: TraceContext, trunk: Trunk, flow: Flow, baggage: str
+) -> None:
     """Write a context the way a trunk wants it (`trace.send`), within what fits a datagram."""
     send = trunk.settings.trace.send
     if not send:
@@ -233,7 +243,9 @@ def stamp(request: Request, context: TraceContext, trunk: Trunk, flow: Flow, bag
         size = size_of(request)
         if size > UDP_LIMIT - 700:  # less cannot get too large: 512 bytes is what tracestate may take
             room = max(UDP_LIMIT - size, 0) if size < UDP_LIMIT else None
-    rows, _dropped = write_sip(context, send, baggage=baggage, room=room)
+    rows, dropped = write_sip(context, send, baggage=baggage, room=room)
+    if dropped:
+        shared.count("trace_dropped", trunk.name)
     for name, value in rows:
         request.headers.add(name, value)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from ..propagation.carriers import extract_sip
 from ..propagation.context import TraceContext
 from ..propagation.settings import TrunkTrace
-from ..sip.build import cancel_for
+from ..sip.build import respond_to
 from ..sip.endpoint import Transmit
 from ..sip.headers import MAX_FORWARDS
 from ..sip.message import Request, Response
@@ -22,12 +22,11 @@ from ..sip.transaction import (
     InviteClientTransaction,
     InviteServerTransaction,
     ServerTransaction,
-    State,
 )
 from .answer import Answer
+from .cancelling import Withdrawal
 from .events import Concluded, Milestone, Progressed, Transacted
 from .leg import Leg, cseq_of
-from .shared import NOBODY
 
 _TARGET_REFRESH = ("INVITE", "UPDATE")
 _DEFAULT_TRACE = TrunkTrace()
@@ -36,13 +35,14 @@ _DEFAULT_TRACE = TrunkTrace()
 class Relay:
     """From the arrival of a request on `leg` to its final response."""
 
-    __slots__ = ("_context", "_leg", "_peer_cseq", "_repeats", "_tx", "client", "done")
+    __slots__ = ("_context", "_leg", "_peer_cseq", "_tx", "_withdrawal", "client", "done")
 
     def __init__(self, leg: Leg, tx: ServerTransaction) -> None:
         self._leg = leg
         self._tx = tx
         self._context: TraceContext | None = None  # of the span, where the request has one
         self._peer_cseq = 0
+        self._withdrawal = Withdrawal(leg.shared.endpoint)
         self.client: ClientTransaction | None = None
         self.done = False
 
@@ -55,11 +55,14 @@ class Relay:
             self.refuse(481 if peer is None else 483, now)
             return
         self._tell_begun(request, now)
+        leg.call.relays.append(self)
         crossed, hop = peer.cross(request, 70 if hops is None else hops - 1)
         self._peer_cseq = peer.dialog.local_cseq
         if request.method == "INVITE":
             assert isinstance(self._tx, InviteServerTransaction)
             leg.invite_in = self._tx
+            peer.invite_cseq = self._peer_cseq
+            leg.shared.endpoint.respond(self._tx, respond_to(request, 100), now)
             leg.shared.open_invites[self._tx] = self
         peer.send(crossed, hop, self, now)
 
@@ -79,31 +82,25 @@ class Relay:
 
     def cancelled(self, cancel: Request, now: float) -> None:
         """The asker takes its re-INVITE back; what the other side makes of it passes as usual."""
-        client = self.client
-        if isinstance(client, InviteClientTransaction) and client.state is State.PROCEEDING:
-            reason = cancel.headers.text("reason")
-            self._leg.shared.endpoint.send_cancel(cancel_for(client.request, reason), client, NOBODY, now)
+        self._withdrawal.want(self.client, cancel.headers.text("reason"), now)
 
     def abandon(self, now: float) -> None:
-        """The call is over while its re-INVITE is open."""
-        client = self.client
-        if isinstance(client, InviteClientTransaction) and client.state is State.PROCEEDING:
-            self._leg.shared.endpoint.send_cancel(cancel_for(client.request), client, NOBODY, now)
-        if not self.done:
-            self._finish(487, "", now)
-            self._leg.refuse(self._tx, 487, now)
+        """The call is over while this is open."""
+        if self.done:
+            return
+        self._withdrawal.want(self.client, None, now)
+        status = 487 if self._tx.request.method == "INVITE" else 481
+        self._finish(status, "", now)
+        self._leg.refuse(self._tx, status, now)
 
     # What comes back
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
         """Pass a response on."""
         leg, peer = self._leg, self._leg.peer
-        if response.status == 100:
-            return
-        if peer is None:  # the call is over
-            if response.status >= 200 and not self.done:
-                self._finish(481, "", now)
-                leg.refuse(self._tx, 481, now)
+        if response.status < 200:
+            self._withdrawal.try_now(tx, now)
+        if response.status == 100 or peer is None:
             return
         method = self._tx.request.method
         if self.done:
@@ -127,7 +124,7 @@ class Relay:
         )
         if method == "INVITE" and success:
             self._await_ack(now)
-        elif refresh and response.status in (408, 481):
+        elif refresh and response.status in (408, 481) and leg.confirmed:
             leg.call.broken(leg.peer, now)
 
     def _await_ack(self, now: float) -> None:
@@ -151,23 +148,21 @@ class Relay:
 
     def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
         """The other side cannot be reached."""
-        self._fail(
-            408 if self._tx.request.method != "INVITE" else 503,
-            "dns" if reason == "dns" else "transport",
-            now,
-        )
+        self._fail(503, "dns" if reason == "dns" else "transport", now)
 
     def _fail(self, status: int, error: str, now: float) -> None:
         if self.done:
             return
         self._finish(0, error, now)
         self._leg.refuse(self._tx, status, now)
-        if self._tx.request.method in _TARGET_REFRESH:
+        if self._tx.request.method in _TARGET_REFRESH and self._leg.confirmed:
             self._leg.call.broken(self._leg.peer, now)
 
     def _finish(self, status: int, error: str, now: float) -> None:
         self.done = True
         leg = self._leg
+        if self in leg.call.relays:
+            leg.call.relays.remove(self)
         if isinstance(self._tx, InviteServerTransaction):
             leg.invite_in = None
             leg.shared.open_invites.pop(self._tx, None)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from ..propagation.carriers import CONTEXT_HEADERS, strip_pai
 from ..sip.build import REASONS
-from ..sip.headers import RACK, SUPPORTED, learn
+from ..sip.headers import RACK, SUPPORTED, key_of, learn
 from ..sip.message import Headers, Request, Response
+from ..sip.uri import parse_uri
+from ..sip.values import NameAddr
 from .settings import HeaderPolicy
 
 # Option tags that work end to end through us, since we carry what they need (RFC 3262, 4028, 3312, 4488,
@@ -93,23 +95,19 @@ _BASE: dict[str, int] = {
 class HeaderRules:
     """One trunk's policy, ready for use."""
 
-    __slots__ = ("_actions", "_otherwise", "_set")
+    __slots__ = ("_set", "actions", "otherwise")
 
     def __init__(self, policy: HeaderPolicy, aliases: tuple[str, ...] = ()) -> None:
-        self._actions = dict(_BASE)
-        self._otherwise = 0 if policy.allow is None else _DROP
+        self.actions = dict(_BASE)  # what happens to lines of that name
+        self.otherwise = 0 if policy.allow is None else _DROP
         for name in policy.allow or ():
-            self._actions.setdefault(learn(name), 0)
+            self.actions.setdefault(key_of(name), 0)
         for name in aliases:
-            self._actions[name.lower()] = _DROP
-            self._actions[name.lower().replace("traceparent", "tracestate")] = _DROP
+            self.actions[name.lower()] = _DROP
+            self.actions[name.lower().replace("traceparent", "tracestate")] = _DROP
         for name in policy.strip:
-            self._actions[learn(name)] = _DROP
+            self.actions[key_of(name)] = _DROP
         self._set = list(policy.set.items())
-
-    def action(self, key: str) -> int:
-        """What happens to lines of that name."""
-        return self._actions.get(key, self._otherwise)
 
     def apply_set(self, headers: Headers) -> None:
         """Write what the policy sets."""
@@ -154,8 +152,9 @@ def cross_request(request: Request, identity: Identity, rules: HeaderRules) -> R
     missing_hops = True
     missing_contact = bool(identity.contact) and request.method == "INVITE"
     source = request.headers
+    actions, otherwise = rules.actions, rules.otherwise
     for key, line in zip(source.keys, source.lines, strict=True):
-        action = rules.action(key)
+        action = actions.get(key, otherwise)
         if action == 0 or action == _KEEP:
             pass
         elif action == _DROP:
@@ -240,10 +239,11 @@ def cross_response(base: Response, response: Response, rules: HeaderRules, conta
     keys = base.headers.keys
     lines = base.headers.lines
     source = response.headers
+    actions, otherwise = rules.actions, rules.otherwise
     for key, line in zip(source.keys, source.lines, strict=True):
         if key in _RESPONSE_DROP:
             continue
-        action = rules.action(key)
+        action = actions.get(key, otherwise)
         if action == _DROP:
             continue
         if action == _CONTACT and contact:
@@ -256,9 +256,20 @@ def cross_response(base: Response, response: Response, rules: HeaderRules, conta
                 continue
         keys.append(key)
         lines.append(line)
+    if contact and "contact" not in keys:
+        base.headers.add("Contact", contact)
     base.body = response.body
     base.reason = response.reason or REASONS.get(response.status, "")
     return base
+
+
+def without_headers(address: NameAddr) -> str:
+    """A To value for a leg of ours: no tag yet, and no header part in its URI (RFC 3261 section 19.1.1)."""
+    if "?" in address.uri:
+        headers = parse_uri(address.uri).headers
+        if headers:
+            address = NameAddr(address.uri[: -len(headers) - 1], address.parameters, address.display)
+    return address.with_tag("")
 
 
 def size_of(request: Request) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
+from ..errors import RemoteProtocolError
 from ..sip.build import respond_to
 from ..sip.dialog import Dialog
 from ..sip.flow import UDP, Flow
@@ -21,6 +22,7 @@ from ..sip.headers import MAX_FORWARDS, RETRY_AFTER, VIA
 from ..sip.message import Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import InviteServerTransaction
+from ..sip.values import split_commas
 from .answer import Answer
 from .attempt import Attempt
 from .call import Call
@@ -111,9 +113,14 @@ class Setup:
             self.request.headers.text("via") or ""
         ):
             return False
-        for via in self.request.headers.every(VIA):
-            if via.branch.endswith(self.loop_mark) and self.shared.is_us(via.host, via.port):
-                return True
+        for text in self.request.headers.values("via"):
+            for hop in split_commas(text):
+                try:
+                    via = VIA.parse(hop)
+                except RemoteProtocolError:
+                    continue  # somebody else's hop is not ours to judge
+                if via.branch.endswith(self.loop_mark) and self.shared.is_us(via.host, via.port):
+                    return True
         return False
 
     def _decline(self, error: str, status: int, now: float, *, retry_after: int = 0) -> None:
@@ -157,7 +164,7 @@ class Setup:
 
     def _locate(self, trunk: Trunk, now: float) -> None:
         if trunk.flows is not None:
-            self._targets(trunk, [self.shared.bind(flow) for flow in trunk.flows], now)
+            self._targets(trunk, self.shared.bound(trunk.flows), now)
             return
         address = trunk.address
 
@@ -169,8 +176,9 @@ class Setup:
 
     def _targets(self, trunk: Trunk, flows: list[Flow], now: float) -> None:
         if not flows:
-            self.shared.count("unresolved", trunk.name)
-            self._next("dns", 503, now)
+            named = trunk.flows is None
+            self.shared.count("unresolved" if named else "unreachable", trunk.name)
+            self._next("dns" if named else "transport", 503, now)
             return
         self._spare = [(trunk, flow) for flow in flows[1:]]
         self._try(trunk, flows[0], now)
@@ -192,6 +200,7 @@ class Setup:
         caller = leg.peer
         if caller is None:
             return
+        self.call.known_as(response.headers.text("session-id") or "")
         leg.dialog.refresh_target(response)
         if response.to_tag and response.body:
             self._early_media = True
@@ -204,8 +213,6 @@ class Setup:
         tag = self.shared.ids.hex(16) if self._forked else self._tx.local_tag
         self._forked = True
         dialog = Dialog.of_server(self.request, tag)
-        if not dialog.remote_target:
-            dialog.remote_target = dialog.remote.partition("<")[2].partition(">")[0]  # no Contact: RFC 2543
         flow = self._tx.flow
         assert flow is not None
         leg = Leg(self.call, "caller", dialog, self._trunk, flow, self.call.root)
@@ -218,6 +225,7 @@ class Setup:
         if self._over or caller is None:
             return
         self._over = True
+        self.call.known_as(response.headers.text("session-id") or "")
         attempt.forget_legs(leg)
         shared, tx, root = self.shared, self._tx, self.call.root
         shared.open_invites.pop(tx, None)
@@ -285,6 +293,11 @@ class Setup:
             self.shared.facts.append(Milestone(self.call.root.span_id, "CANCEL", now))
         self._withdraw(cancel.headers.text("reason") or "", now)
         self._refuse(487, "", now)
+
+    @property
+    def forked(self) -> bool:
+        """Whether the attempt under way has more than one early dialog."""
+        return self._attempt is not None and len(self._attempt.legs) > 1
 
     def abandon(self, now: float) -> None:
         """The proxy ends it."""

@@ -156,9 +156,9 @@ class Shared:
     def locate(
         self, host: str, port: int | None, transport: str | None, default: str, then: Located, now: float
     ) -> None:
-        """Call `then` with the flows that lead to a host (RFC 3263), none when it cannot be found."""
+        """Call `then` with the flows that lead to a host (RFC 3263); none: it cannot be found or reached."""
         if is_ip(host):
-            then([self.bind(Flow(transport or default, host, port or 5060))], now)
+            then(self.bound([Flow(transport or default, host, port or 5060)]), now)
             return
         self._tokens += 1
         self._waiting[self._tokens] = then
@@ -168,13 +168,13 @@ class Shared:
         """A lookup has ended."""
         then = self._waiting.pop(token, None)
         if then is not None:
-            then([self.bind(flow) for flow in flows], now)
+            then(self.bound(flows), now)
 
-    def bind(self, flow: Flow) -> Flow:
-        """The flow by the socket of ours that can reach it."""
-        listener = self.endpoint.listener_for(flow.transport, flow.host)
-        return (
-            flow
-            if listener is None
-            else Flow(flow.transport, flow.host, flow.port, flow.connection, listener.index)
-        )
+    def bound(self, flows: list[Flow]) -> list[Flow]:
+        """The flows by the sockets of ours that can reach them; others are left out."""
+        found: list[Flow] = []
+        for flow in flows:
+            listener = self.endpoint.listener_for(flow.transport, flow.host)
+            if listener is not None:
+                found.append(Flow(flow.transport, flow.host, flow.port, flow.connection, listener.index))
+        return found

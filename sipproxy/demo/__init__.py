@@ -54,7 +54,7 @@ async def demo(*, once: bool) -> int:
         print(f"the call failed:\n{failed}")
         return 1
     print(f"\nThe call's trace ({len(sink.records)} spans):\n")
-    print(render(sink.records))
+    print(render(sink.records), flush=True)
     if not once:
         print(f"\nThe proxy goes on, on {listener}; Ctrl-C ends it.", flush=True)
     await server.wait()

@@ -153,6 +153,9 @@ class Connection(asyncio.Protocol):
             for message in messages:
                 edge.receiver.received(message, flow, now)
             edge.receiver.flush(now)
+        if framer.lost is not None:
+            self.data_received(b"")
+            return
         if not framer.pending.strip():  # nothing, or half a ping
             self.partial_at = None
         elif messages or self.partial_at is None:

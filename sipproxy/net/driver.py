@@ -70,15 +70,18 @@ class Driver:
 
     def received(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one whole message."""
-        self._guarded(self.engine.receive, data, flow, now)
+        if self._engine is not None:  # a stream may be quicker than the last listener
+            self._guarded(self._engine.receive, data, flow, now)
 
     def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """A message did not arrive."""
-        self._guarded(self.engine.unsent, data, flow, reason, now)
+        if self._engine is not None:
+            self._guarded(self._engine.unsent, data, flow, reason, now)
 
     def broken(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """A stream lost its framing: what it held may still deserve an answer before it closes."""
-        self._guarded(self.engine.receive, data, flow, now)
+        if self._engine is not None:
+            self._guarded(self._engine.receive, data, flow, now)
 
     def flush(self, now: float) -> None:
         """Let out what has gathered, until nothing more comes of it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..sip.flow import TCP, Flow, Listener
@@ -49,12 +49,15 @@ class Connections:
     """All connections of the proxy: by id, and by the peer's address."""
 
     __slots__ = (
-        "_by_id", "_by_peer", "_closed", "_connecting", "_last_id", "_per_source", "_servers", "_sweeper",
-        "edge", "limits",
+        "_by_id", "_by_peer", "_closed", "_connecting", "_last_id", "_per_source", "_servers", "_source_for",
+        "_sweeper", "edge", "limits",
     )  # fmt: skip
 
-    def __init__(self, edge: Edge, limits: TcpLimits | None = None) -> None:
+    def __init__(
+        self, edge: Edge, source_for: Callable[[Flow], str | None], limits: TcpLimits | None = None
+    ) -> None:
         self.edge = edge
+        self._source_for = source_for
         self.limits = limits or TcpLimits()
         self._by_id: dict[int, Connection] = {}  # the open ones
         self._by_peer: dict[tuple[str, int], Connection] = {}  # these, and those being opened
@@ -72,13 +75,13 @@ class Connections:
         )
         self._servers.append(server)
 
-    def send(self, data: bytes, flow: Flow, source: str | None) -> None:
-        """Send on the flow's connection, else on one to the same peer, else on a new one from `source`."""
+    def send(self, data: bytes, flow: Flow) -> None:
+        """Send on the flow's connection, else on one to the same peer, else on a new one."""
         connection = self._by_id.get(flow.connection)
         if connection is None or not connection.usable:
             connection = self._by_peer.get((flow.host, flow.port))
             if connection is None or not connection.usable:
-                connection = self._open(flow, source)
+                connection = self._open(flow)
         connection.send(data, flow)
 
     def end(self, flow: Flow) -> None:
@@ -159,20 +162,21 @@ class Connections:
         for server in self._servers:
             await server.wait_closed()
 
-    def _open(self, flow: Flow, source: str | None) -> Connection:
+    def _open(self, flow: Flow) -> Connection:
         ours = Flow(TCP, flow.host, flow.port, 0, flow.listener)
         connection = self._by_peer[flow.host, flow.port] = Connection(self, flow=ours)
-        task = self.edge.loop.create_task(self._connect(connection, source))
+        task = self.edge.loop.create_task(self._connect(connection))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return connection
 
-    async def _connect(self, connection: Connection, source: str | None) -> None:
+    async def _connect(self, connection: Connection) -> None:
         host, port = connection.flow.host, connection.flow.port
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             _tune(sock)
+            source = self._source_for(connection.flow)
             if source is not None:
                 sock.bind((source, 0))
             async with asyncio.timeout(self.limits.connect_s):

@@ -60,21 +60,26 @@ class Transports:
         tcp_limits: TcpLimits | None = None,
     ) -> None:
         """Open every (transport, host, port). All of them or none: StartError names the one that fails."""
-        self._edge = Edge(receiver, clock, self.counters, message_limit=message_limit)
-        self._connections = Connections(self._edge, tcp_limits)
+        edge = self._edge = Edge(receiver, clock, self.counters, message_limit=message_limit)
+        connections = self._connections = Connections(edge, self._source_for, tcp_limits)
+        self.listeners.clear()
+        bound: list[socket.socket] = []
         try:
             for transport, host, port in listen:
-                await self._listen(
-                    transport.upper(),
-                    host,
-                    port,
-                    edge=self._edge,
-                    connections=self._connections,
-                    advertise=advertise,
-                )
+                bound.append(await self._bind(transport.upper(), host, port, edge, advertise))
+            for sock, listener in zip(bound, self.listeners, strict=True):
+                if listener.transport == TCP:
+                    await connections.listen(sock, listener)
         except BaseException:
             await self.close()
+            for sock in bound:
+                sock.close()
             raise
+        # Last, and without a pause: nothing arrives before the caller has them all.
+        self._sockets = [
+            UdpSocket(sock, listener, edge) if listener.transport == UDP else None
+            for sock, listener in zip(bound, self.listeners, strict=True)
+        ]
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Send one message to where the flow leads, from its listener where that fits."""
@@ -92,7 +97,7 @@ class Transports:
             else:
                 sock.send(data, flow)
         elif flow.transport == TCP:
-            connections.send(data, flow, self._source_for(flow))
+            connections.send(data, flow)
         else:
             edge.unsent(data, flow, f"no such transport: {flow.transport}")
 
@@ -116,18 +121,10 @@ class Transports:
                 sock.close()
         if connections is not None:
             await connections.close()
-        self.listeners.clear()
 
-    async def _listen(
-        self,
-        transport: str,
-        host: str,
-        port: int,
-        *,
-        edge: Edge,
-        connections: Connections,
-        advertise: str | None,
-    ) -> None:
+    async def _bind(
+        self, transport: str, host: str, port: int, edge: Edge, advertise: str | None
+    ) -> socket.socket:
         name = f"{transport.lower()}:{join_host(host, port)}"
         if transport not in _BIND:
             raise StartError(f"cannot listen on {name}: no such transport")
@@ -143,25 +140,19 @@ class Transports:
             raise StartError(f"cannot listen on {name}: {reason}") from error
         address, port = sock.getsockname()[:2]
         known_as = advertise or (primary_address(family) if ip_address(address).is_unspecified else address)
-        listener = Listener(len(self.listeners), transport, address, port, join_host(known_as, port))
-        self.listeners.append(listener)
-        if transport == UDP:
-            self._sockets.append(UdpSocket(sock, listener, edge))
-        else:
-            self._sockets.append(None)
-            await connections.listen(sock, listener)
+        self.listeners.append(
+            Listener(len(self.listeners), transport, address, port, join_host(known_as, port))
+        )
+        return sock
 
     def _socket_for(self, flow: Flow) -> UdpSocket | None:
         """Give the flow's own socket, or the first that speaks UDP and the address's family."""
         ipv6 = ":" in flow.host
         if 0 <= flow.listener < len(self._sockets):
             sock = self._sockets[flow.listener]
-            if sock is not None and self.listeners[flow.listener].ipv6 == ipv6:
+            if sock is not None and sock.ipv6 == ipv6:
                 return sock
-        for sock, listener in zip(self._sockets, self.listeners, strict=True):
-            if sock is not None and listener.ipv6 == ipv6:
-                return sock
-        return None
+        return next((sock for sock in self._sockets if sock is not None and sock.ipv6 == ipv6), None)
 
     def _source_for(self, flow: Flow) -> str | None:
         """Give the address a new connection comes from: the listener's, so that peers know us by it."""

@@ -59,11 +59,12 @@ def bind(family: int, host: str, port: int) -> socket.socket:
 class UdpSocket:
     """Receives for one listener and sends from it."""
 
-    __slots__ = ("_edge", "_epoll", "_index", "_sock", "_waiting")
+    __slots__ = ("_edge", "_epoll", "_index", "_sock", "_waiting", "ipv6")
 
     def __init__(self, sock: socket.socket, listener: Listener, edge: Edge) -> None:
         self._sock = sock
         self._index = listener.index
+        self.ipv6 = listener.ipv6
         self._edge = edge
         self._waiting: deque[tuple[bytes, Flow]] = deque()
         self._epoll = select.epoll()

@@ -33,7 +33,7 @@ REASONS: dict[int, str] = {
     513: "Message Too Large",
 }
 
-_COPIED = frozenset(("via", "from", "call-id", "cseq"))
+_COPIED = ("from", "to", "call-id", "cseq")
 # ACK and CANCEL take the route and the trace context of their INVITE.
 _CARRIED = frozenset(
     (
@@ -53,17 +53,38 @@ _CARRIED = frozenset(
 
 def respond_to(request: Request, status: int, reason: str = "", *, to_tag: str = "") -> Response:
     """A response with what every response copies from its request; `to_tag` is added where To has none."""
-    keys: list[str] = []
-    lines: list[str] = []
     source = request.headers
-    for key, line in zip(source.keys, source.lines, strict=True):
-        if key in _COPIED or (key == "timestamp" and status == 100):
-            keys.append(key)
-            lines.append(line)
-        elif key == "to":
-            keys.append(key)
-            lines.append(with_to_tag(request, line, to_tag) if to_tag else line)
+    if source.keys.count("via") == 1:
+        at = source.keys.index("via")
+        keys, lines = ["via"], [source.lines[at]]
+    else:
+        vias = [line for key, line in zip(source.keys, source.lines, strict=True) if key == "via"]
+        keys, lines = ["via"] * len(vias), vias
+    for key in _COPIED:
+        line = source.lines[source.keys.index(key)]
+        keys.append(key)
+        lines.append(with_to_tag(request, line, to_tag) if to_tag and key == "to" else line)
+    if status == 100 and "timestamp" in source.keys:
+        keys.append("timestamp")
+        lines.append(source.lines[source.keys.index("timestamp")])
     return Response(status, reason or REASONS.get(status, "Unknown"), Headers(keys, lines))
+
+
+def mended(request: Request, response: Response, faults: list[str]) -> Response | None:
+    """A response with something malformed, for what it is worth: without the headers that cannot be read.
+
+    Where that is To, a final response stands for 502, and a provisional one for nothing.
+    """
+    if "to" not in faults:
+        for key in faults:
+            response.headers.remove(key)
+        return response
+    if response.status < 200:
+        return None
+    base = respond_to(request, 502)
+    to_line = response.headers.lines[response.headers.keys.index("to")]
+    base.headers.lines[base.headers.keys.index("to")] = to_line
+    return base
 
 
 def with_to_tag(request: Request, line: str, tag: str) -> str:

@@ -6,7 +6,7 @@ from ..errors import RemoteProtocolError
 from .flow import Flow
 from .headers import CONTACT, CSEQ, FROM, RECORD_ROUTE, TO
 from .message import Message, Request, Response
-from .uri import Uri
+from .uri import parse_uri
 from .values import NameAddr
 
 
@@ -47,18 +47,21 @@ class Dialog:
         dialog = cls(request.call_id, local.with_tag(""), local_tag, remote.with_tag(""), remote.tag)
         cseq = request.headers.first(CSEQ)
         dialog.remote_cseq = cseq.number if cseq else None
+        dialog.remote_target = remote.uri  # for those that send no Contact
         dialog.refresh_target(request)
         if "record-route" in request.headers:
-            dialog.route_set = tuple(route.with_tag("") for route in request.headers.every(RECORD_ROUTE))
+            dialog.route_set = _routes(request)
         return dialog
 
     @classmethod
     def of_client(cls, request: Request, response: Response) -> Dialog:
         """The dialog that this response to our request creates (12.1.2). Raises RemoteProtocolError."""
-        local, remote = _both(response)
+        local, _ = _both(request)
+        _, remote = _both(response)
         dialog = cls(request.call_id, local.with_tag(""), local.tag, remote.with_tag(""), remote.tag)
         cseq = request.headers.first(CSEQ)
         dialog.local_cseq = cseq.number if cseq else 0
+        dialog.remote_target = request.uri  # for those that send no Contact
         dialog.refresh_target(response)
         if "record-route" in response.headers:
             dialog.set_routes(response)
@@ -66,13 +69,13 @@ class Dialog:
 
     def set_routes(self, response: Response) -> None:
         """Take the route set from a response to our request: the reverse of its Record-Route."""
-        self.route_set = tuple(route.with_tag("") for route in reversed(response.headers.every(RECORD_ROUTE)))
+        self.route_set = _routes(response)[::-1]
 
     def refresh_target(self, message: Message) -> None:
         """Take the remote target from a Contact, where there is one (12.2.1.2, 12.2.2)."""
         contact = message.headers.first(CONTACT)
-        if contact is not None and contact.uri != self.remote_target:
-            Uri.parse(contact.uri)
+        if contact is not None:
+            parse_uri(contact.uri)
             self.remote_target = contact.uri
 
     def accept_cseq(self, number: int) -> bool:
@@ -86,6 +89,11 @@ class Dialog:
         """The number of our next request."""
         self.local_cseq += 1
         return self.local_cseq
+
+    @property
+    def key(self) -> str:
+        """What tells our dialogs apart: both tags, since forks of one INVITE share ours."""
+        return f"{self.local_tag} {self.remote_tag}"
 
     @property
     def from_value(self) -> str:
@@ -102,9 +110,17 @@ class Dialog:
         if not self.route_set:
             return self.remote_target, (), self.remote_target
         first = NameAddr.parse(self.route_set[0]).uri
-        if Uri.parse(first).parameter("lr") is not None:
+        if parse_uri(first).parameter("lr") is not None:
             return self.remote_target, self.route_set, first
         return first, (*self.route_set[1:], f"<{self.remote_target}>"), first
+
+
+def _routes(message: Message) -> tuple[str, ...]:
+    """Record-Route values, checked now: later nobody could be told."""
+    routes = message.headers.every(RECORD_ROUTE)
+    for route in routes:
+        parse_uri(route.uri)
+    return tuple([route.with_tag("") for route in routes])
 
 
 def _both(message: Message) -> tuple[NameAddr, NameAddr]:

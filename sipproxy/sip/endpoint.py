@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .build import respond_to
+from .build import mended, respond_to
 from .flow import TCP, UDP, Flow, Listener
 from .headers import CSEQ, VIA
 from .ids import Ids
 from .matching import client_key, has_tag, reply_flow, server_key, stamp_via, via_line
-from .message import BadMessage, Request, Response, check_request, check_response, parse
+from .message import BadMessage, Request, Response, check_request, check_response, faults_of, parse
 from .timers import TimerQueue
 from .transaction import (
     ClientTransaction,
@@ -130,6 +130,13 @@ class Endpoint:
         if tx is None:
             self._user.count("stray_response")
             return
+        faults = faults_of(response)
+        if faults:
+            self._user.count("malformed")
+            usable = mended(tx.request, response, faults)
+            if usable is None:
+                return
+            response = usable
         self._run(tx, tx.receive(response, now), now)
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
@@ -202,9 +209,14 @@ class Endpoint:
             response = respond_to(request, error.status, error.reason)
         except RemoteProtocolError:
             return
+        lines = response.headers.lines
+        for at, line in enumerate(lines):
+            if (
+                "\n" in line or "\r" in line
+            ):  # of what is malformed nothing leaves that could pass for two lines
+                lines[at] = " ".join(line.split())
         if tag:
-            at = response.headers.keys.index("to")
-            response.headers.lines[at] = f"{response.headers.lines[at].rstrip()};tag={tag}"
+            lines[response.headers.keys.index("to")] += f";tag={tag}"
         self.outbox.append(Transmit(response.encode(), reply_flow(via, flow)))
 
     # What goes out
@@ -259,7 +271,9 @@ class Endpoint:
         self._run(invite, invite.cancelled(now), now)
 
     def respond(self, tx: ServerTransaction, response: Response, now: float) -> None:
-        """Answer a request."""
+        """Answer a request; one whose client has given up meanwhile needs no answer any more."""
+        if tx.state is State.TERMINATED:
+            return
         self._run(tx, tx.respond(response, now), now)
 
     def _encode(

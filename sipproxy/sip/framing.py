@@ -16,19 +16,22 @@ import re
 from ..errors import RemoteProtocolError
 
 _CONTENT_LENGTH = re.compile(
-    rb"\r\n(?:content-length|l)[ \t]*:[ \t]*(?:\r\n[ \t]+)*([^\r\n]*)", re.IGNORECASE
+    rb"\r\n(?:content-length|l)[ \t]*:((?:[^\r\n]|\r\n[ \t])*)",
+    re.IGNORECASE,
 )
 
 
 class StreamFramer:
     """Feeds on what a connection delivers. `limit` is the largest message in bytes."""
 
-    __slots__ = ("_buffer", "_length", "limit", "pongs")
+    __slots__ = ("_buffer", "_length", "_searched", "limit", "lost", "pongs")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.pongs = 0
+        self.lost: RemoteProtocolError | None = None
         self._buffer = b""
+        self._searched = 0
         self._length = 0  # of the message at the start of the buffer, 0 while unknown
 
     @property
@@ -37,29 +40,39 @@ class StreamFramer:
         return self._buffer
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes, give whole messages. Raises RemoteProtocolError when the framing is lost."""
+        """Take bytes, give whole messages. Raises RemoteProtocolError when the framing is lost; messages that
+        came before that are given first, and `lost` says that the next call will raise.
+        """
+        if self.lost is not None:
+            raise self.lost
         buffer = self._buffer + data if self._buffer else data
         messages: list[bytes] = []
-        while buffer:
-            if not self._length:
-                buffer = self._skip_keep_alives(buffer)
-                end = buffer.find(b"\r\n\r\n")
-                if end < 0:
-                    self._buffer = buffer
-                    if len(buffer) > self.limit:
-                        raise RemoteProtocolError("message too large", status=513)
-                    return messages
-                self._buffer = buffer
-                self._length = end + 4 + _content_length(buffer[: end + 2])
-                if self._length > self.limit:
-                    raise RemoteProtocolError("message too large", status=513)
-            if len(buffer) < self._length:
-                break
-            messages.append(buffer[: self._length])
-            buffer = buffer[self._length :]
-            self._length = 0
+        try:
+            while buffer:
+                if not self._length:
+                    self._buffer = buffer = self._skip_keep_alives(buffer)
+                    self._length = self._measure(buffer)
+                if not self._length or len(buffer) < self._length:
+                    break
+                messages.append(buffer[: self._length])
+                buffer = buffer[self._length :]
+                self._length = 0
+        except RemoteProtocolError as error:
+            self.lost = error
+            if not messages:
+                raise
+            return messages
         self._buffer = buffer
         return messages
+
+    def _measure(self, buffer: bytes) -> int:
+        """The length of the message that begins here; 0 as long as its head is not whole."""
+        end = buffer.find(b"\r\n\r\n", self._searched)
+        self._searched = 0 if end >= 0 else max(len(buffer) - 3, 0)  # a head may come byte by byte
+        length = 0 if end < 0 else end + 4 + _content_length(buffer[: end + 2])
+        if max(length, 0 if length else len(buffer)) > self.limit:
+            raise RemoteProtocolError("message too large", status=513)
+        return length
 
     def _skip_keep_alives(self, buffer: bytes) -> bytes:
         while buffer.startswith(b"\r\n"):

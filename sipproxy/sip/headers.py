@@ -7,6 +7,7 @@ request.headers.first(VIA)                     parsed now, kept; malformed raise
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from ..errors import RemoteProtocolError
@@ -23,10 +24,13 @@ KEYS: dict[str, str] = {}
 class Kind(Generic[T]):
     """A header's name, its key (lower case) and how its value is read."""
 
-    __slots__ = ("key", "name", "parse")
+    __slots__ = ("key", "listed", "name", "parse")
 
-    def __init__(self, name: str, parse: Callable[[str], T], compact: str | None = None) -> None:
+    def __init__(
+        self, name: str, parse: Callable[[str], T], compact: str | None = None, *, listed: bool = False
+    ) -> None:
         self.name = name
+        self.listed = listed  # a line may hold several values
         self.key = learn(name, compact)
         self.parse = parse
 
@@ -82,17 +86,22 @@ def _text(text: str) -> str:
     return text
 
 
-VIA = Kind("Via", Via.parse, "v")
-FROM = Kind("From", NameAddr.parse, "f")
-TO = Kind("To", NameAddr.parse, "t")
+# A call repeats its values: the same From and To in every message, the same Via in every response.
+_via = lru_cache(maxsize=1024)(Via.parse)
+_address = lru_cache(maxsize=4096)(NameAddr.parse)
+_cseq = lru_cache(maxsize=256)(CSeq.parse)
+
+VIA = Kind("Via", _via, "v")
+FROM = Kind("From", _address, "f")
+TO = Kind("To", _address, "t")
 CALL_ID = Kind("Call-ID", _text, "i")
-CSEQ = Kind("CSeq", CSeq.parse)
-CONTACT = Kind("Contact", NameAddr.parse, "m")
+CSEQ = Kind("CSeq", _cseq)
+CONTACT = Kind("Contact", _address, "m", listed=True)
 MAX_FORWARDS = Kind("Max-Forwards", _max_forwards)
 CONTENT_LENGTH = Kind("Content-Length", _content_length, "l")
 CONTENT_TYPE = Kind("Content-Type", _text, "c")
-ROUTE = Kind("Route", NameAddr.parse)
-RECORD_ROUTE = Kind("Record-Route", NameAddr.parse)
+ROUTE = Kind("Route", NameAddr.parse, listed=True)
+RECORD_ROUTE = Kind("Record-Route", NameAddr.parse, listed=True)
 REQUIRE = Kind("Require", _tokens)
 PROXY_REQUIRE = Kind("Proxy-Require", _tokens)
 SUPPORTED = Kind("Supported", _tokens, "k")

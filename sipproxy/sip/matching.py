@@ -19,7 +19,8 @@ def via_line(listener: Listener, branch: str) -> str:
 def stamp_via(request: Request, via: Via, flow: Flow) -> None:
     """Note in the top Via where the request came from (RFC 3261 section 18.2.1, RFC 3581 section 4)."""
     rport = "rport" in via.parameters and via.parameters["rport"] is None
-    if not rport and (via.host == flow.host or "received" in via.parameters):
+    received = via.parameters.get("received")
+    if not rport and (received == flow.host or (received is None and via.host == flow.host)):
         return
     headers = request.headers
     at = headers.keys.index("via")
@@ -66,6 +67,7 @@ def server_key(via: Via, request: Request, method: str) -> str:
 
 
 def has_tag(request: Request) -> bool:
+    """Whether To has a tag, of a request that may be malformed."""
     try:
         return bool(request.to_tag)
     except RemoteProtocolError:
@@ -73,11 +75,10 @@ def has_tag(request: Request) -> bool:
 
 
 def client_key(data: bytes) -> str:
-    start = data.find(b";branch=")
-    if start < 0:
+    """The key of the transaction that sent these bytes, or "": our Via is the first line below the start."""
+    start = data.find(b"\r\n") + 2
+    via = data[start : data.find(b"\r\n", start)].decode("latin-1")
+    branch = via.partition(";branch=")[2].partition(";")[0]
+    if not branch:
         return ""
-    end = data.find(b";", start + 8)
-    line = data.find(b"\r\n", start)
-    end = line if end < 0 or end > line else end
-    method = data[: data.find(b" ")].decode("latin-1")
-    return f"{data[start + 8 : end].decode('latin-1')} {method}"
+    return f"{branch} {data[: data.find(b' ')].decode('latin-1')}"

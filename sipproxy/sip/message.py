@@ -7,27 +7,34 @@ value is parsed when it is read. `parse` looks only at the start line, at the na
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from ..errors import RemoteProtocolError
 from .headers import (
     CALL_ID,
+    CONTACT,
     CONTENT_LENGTH,
     CSEQ,
     FROM,
     KEYS,
     MAX_FORWARDS,
+    RACK,
+    RECORD_ROUTE,
+    RETRY_AFTER,
+    SESSION_EXPIRES,
     TO,
     VIA,
     Kind,
     key_of,
 )
-from .uri import TOKEN, Uri
-from .values import LWS, NameAddr, split_commas, split_parameters
+from .uri import TOKEN, Uri, parse_uri
+from .values import LWS, split_commas
 
 T = TypeVar("T")
 _ONCE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length")
 _NEEDED = ("via", "from", "to", "call-id", "cseq")
+_TARGETS = ("INVITE", "UPDATE")  # methods whose Contact becomes the remote target
 _MISSING: object = object()
 
 
@@ -66,6 +73,8 @@ class Headers:
         value = self._values.get(kind.key, _MISSING)
         if value is _MISSING:
             text = self.text(kind.key)
+            if kind.listed and text is not None and "," in text:
+                text = split_commas(text)[0]
             value = None if text is None else kind.parse(text)
             self._values[kind.key] = value
         return value  # type: ignore[return-value]  # what kind.parse gave, or None
@@ -80,12 +89,14 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a line."""
-        key = KEYS.get(name)
-        self.keys.append(key_of(name) if key is None else key)
+        key = KEYS.get(name) or key_of(name)
+        self._values.pop(key, None)
+        self.keys.append(key)
         self.lines.append(f"{name}: {value}")
 
     def add_line(self, key: str, line: str) -> None:
         """Append a line as it stands."""
+        self._values.pop(key, None)
         self.keys.append(key)
         self.lines.append(line)
 
@@ -162,7 +173,7 @@ class Request(Message):
     def parsed_uri(self) -> Uri:
         """The Request-URI in its parts; raises RemoteProtocolError."""
         if self._uri is None:
-            self._uri = Uri.parse(self.uri)
+            self._uri = parse_uri(self.uri)
         return self._uri
 
     def encode(self) -> bytes:
@@ -214,14 +225,15 @@ def parse(data: bytes, *, max_headers: int = 256) -> Request | Response:
     text = (data if end < 0 else data[:end]).decode("utf-8", "surrogateescape")
     rows = text.split("\r\n")
     start = rows[0]
+    fault = ""
+    newlines = len(rows) - 1
+    if text.count("\n") != newlines or text.count("\r") != newlines:
+        fault = "bare CR or LF in the headers"
     if end < 0:
         rows = rows[:-1]
-    fault = "" if end >= 0 else "no empty line behind the headers"
-    newlines = text.count("\n")
-    if newlines != len(text.split("\r\n")) - 1 or text.count("\r") != newlines:
-        fault = fault or "bare CR or LF in the headers"
-    if len(rows) > max_headers:
-        fault, rows = "too many headers", rows[:max_headers]
+        fault = fault or "no empty line behind the headers"
+    if len(rows) > max_headers + 1:
+        fault, rows = "too many headers", rows[: max_headers + 1]
     keys: list[str] = []
     lines: list[str] = []
     known = KEYS
@@ -318,19 +330,67 @@ def check_request(request: Request) -> None:
     for kind in (FROM, TO):
         address = headers.first(kind)
         if address is not None:
-            address.tag  # noqa: B018  its parameters are parsed here, or it raises
             if not address.uri.strip(LWS):
                 raise RemoteProtocolError(f"no address in {kind.name}")
-            Uri.parse(address.uri)
+            parse_uri(address.uri)
     headers.first(VIA)
     headers.first(MAX_FORWARDS)
     if "contact" in keys:
-        for text in headers.values("contact"):
-            if text != "*":
-                for part in split_commas(text):
-                    contact = NameAddr.parse(part)
-                    if contact.parameters:
-                        split_parameters(contact.parameters)
+        _check_contacts(request, request.method)
+    if "record-route" in keys:
+        _check_routes(request)
+    headers.first(RACK)
+    headers.first(SESSION_EXPIRES)
     uri = request.parsed_uri
     if not uri.is_sip and uri.scheme != "tel":
         raise RemoteProtocolError("unsupported URI scheme", status=416)
+
+
+def _check_contacts(message: Message, method: str) -> None:
+    """Where a Contact becomes a remote target there is one, a SIP address (RFC 3261 section 8.1.1.8)."""
+    texts = [part for text in message.headers.values("contact") for part in split_commas(text)]
+    for text in texts:
+        if text != "*":
+            parse_uri(CONTACT.parse(text).uri)
+    if method in _TARGETS and (len(texts) > 1 or not parse_uri(CONTACT.parse(texts[0]).uri).is_sip):
+        raise RemoteProtocolError("Contact is no single SIP address")
+
+
+def _check_routes(message: Message) -> None:
+    for route in message.headers.every(RECORD_ROUTE):
+        parse_uri(route.uri)
+
+
+def _check_to(response: Response) -> None:
+    receiver = response.headers.first(TO)
+    if receiver is not None:
+        parse_uri(receiver.uri)
+
+
+def _check_target(response: Response) -> None:
+    cseq = response.headers.first(CSEQ)
+    if response.status < 300:
+        _check_contacts(response, cseq.method if cseq else "")
+
+
+# What a dialog reads of a response.
+_READ: tuple[tuple[str, Callable[[Response], object]], ...] = (
+    ("to", _check_to),
+    ("contact", _check_target),
+    ("record-route", _check_routes),
+    ("session-expires", lambda response: response.headers.first(SESSION_EXPIRES)),
+    ("retry-after", lambda response: response.headers.first(RETRY_AFTER)),
+)
+
+
+def faults_of(response: Response) -> list[str]:
+    """The keys of headers that a dialog would read, and cannot."""
+    faults: list[str] = []
+    keys = response.headers.keys
+    for key, check in _READ:
+        if key in keys:
+            try:
+                check(response)
+            except RemoteProtocolError:
+                faults.append(key)
+    return faults

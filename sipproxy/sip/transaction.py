@@ -5,7 +5,7 @@ INVITE client
     CALLING      timer A              send again, start A doubled            CALLING
     CALLING      timer B              end, timed out                         TERMINATED
     CALLING+     1xx                  deliver                                PROCEEDING
-    CALLING+     2xx                  deliver, start M                       ACCEPTED
+    CALLING+     2xx                  start M, deliver                       ACCEPTED
     CALLING+     3xx-6xx              send ACK, start D, deliver             COMPLETED
     ACCEPTED     2xx                  deliver                                ACCEPTED
     COMPLETED    3xx-6xx              send ACK again                         COMPLETED
@@ -24,7 +24,7 @@ other client
     TRYING+      timer E              send again, start E longer             unchanged
     TRYING+      timer F              end, timed out                         TERMINATED
     TRYING+      1xx                  deliver                                PROCEEDING
-    TRYING+      2xx-6xx              deliver, start K                       COMPLETED
+    TRYING+      2xx-6xx              start K, deliver                       COMPLETED
 other server
     TRYING       start                start E: the first moment for a 100    TRYING
     TRYING       timer E              send 100 (RFC 4320 4.1), start F       PROCEEDING
@@ -122,7 +122,7 @@ class Transaction:
 class ClientTransaction(Transaction):
     """A request of ours on its way to an answer."""
 
-    __slots__ = ("_interval", "_wire", "otherwise", "request")
+    __slots__ = ("_interval", "_wire", "moved", "otherwise", "request")
 
     def __init__(self, request: Request, wire: bytes, *, reliable: bool) -> None:
         super().__init__(reliable=reliable)
@@ -130,6 +130,7 @@ class ClientTransaction(Transaction):
         self._wire = wire
         self._interval = T1
         self.otherwise: Flow | None = None  # where it goes if its own flow cannot be had
+        self.moved = False  # it did
 
     def start(self, now: float) -> list[Effect]:
         """Send the request."""
@@ -144,6 +145,7 @@ class ClientTransaction(Transaction):
         self._wire = wire
         self._reliable = reliable
         self._interval = T1
+        self.moved = True
         return self.start(now)
 
     def fail(self) -> list[Effect]:
@@ -176,7 +178,7 @@ class InviteClientTransaction(ClientTransaction):
                 return [Deliver(response)]
             if status < 300:
                 self.state = State.ACCEPTED
-                return [Deliver(response), StartTimer(Timer.M, now + TRANSACTION_TIMEOUT)]
+                return [StartTimer(Timer.M, now + TRANSACTION_TIMEOUT), Deliver(response)]
             self.state = State.COMPLETED
             self._ack = ack_for(self.request, response)
             return [
@@ -191,10 +193,6 @@ class InviteClientTransaction(ClientTransaction):
             return [Send(self._ack)]
         return []
 
-    def hush(self) -> None:
-        """Stop repeating: nobody waits for the answer any more, but it is still taken if it comes."""
-        self._wire = b""
-
     def cancelled(self, now: float) -> list[Effect]:
         """A CANCEL went out: wait for the final response, but not for ever (RFC 3261 section 9.1)."""
         return (
@@ -203,7 +201,7 @@ class InviteClientTransaction(ClientTransaction):
 
     def expire(self, timer: Timer, now: float) -> list[Effect]:
         if self.state is State.CALLING:
-            if timer is Timer.A and self._wire:
+            if timer is Timer.A:
                 self._interval *= 2
                 self.repeats += 1
                 return [Send(self._wire), StartTimer(Timer.A, now + self._interval)]
@@ -238,7 +236,7 @@ class OtherClientTransaction(ClientTransaction):
             return [Deliver(response)]
         self.state = State.COMPLETED
         self._wire = b""
-        return [Deliver(response), StartTimer(Timer.K, now if self._reliable else now + T4)]
+        return [StartTimer(Timer.K, now if self._reliable else now + T4), Deliver(response)]
 
     def expire(self, timer: Timer, now: float) -> list[Effect]:
         if self.state <= State.PROCEEDING:

@@ -5,12 +5,15 @@ sip:user:password@host:port;parameter=value?header=value
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..errors import RemoteProtocolError
 
 TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~")
 _SCHEME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 _IPV6 = frozenset("0123456789abcdefABCDEF:.")
+_HEX = frozenset(b"0123456789abcdefABCDEF")
 _NOT_IN_URI = frozenset(' \t\r\n<>"')
 
 
@@ -114,11 +117,15 @@ class Uri:
         return f"{self.scheme}:{user}{host}{port}{self.parameters}{headers}"
 
 
+# The same few texts come again and again: our own Contact, a trunk's, a peer's for as long as its calls last.
+parse_uri = lru_cache(maxsize=2048)(Uri.parse)
+
+
 def parse_host_port(text: str) -> tuple[str, int | None]:
     """Split `host[:port]`; IPv6 needs brackets. Raises RemoteProtocolError."""
     if text[:1] == "[":
         host, bracket, after = text[1:].partition("]")
-        if not bracket or not host or not _IPV6.issuperset(host) or (after and after[0] != ":"):
+        if not bracket or ":" not in host or not _IPV6.issuperset(host) or (after and after[0] != ":"):
             raise RemoteProtocolError("malformed IPv6 reference")
         return host.lower(), _port(after[1:]) if after else None
     host, colon, port = text.partition(":")
@@ -140,9 +147,10 @@ def unescape(text: str) -> str:
     head, *pieces = text.encode("utf-8", "surrogateescape").split(b"%")
     out = bytearray(head)
     for piece in pieces:
-        try:
-            out += bytes.fromhex(piece[:2].decode("ascii")) if len(piece) >= 2 else b"%"
-            out += piece[2:] if len(piece) >= 2 else piece
-        except ValueError:  # UnicodeDecodeError is one too
+        digits = piece[:2]
+        if len(digits) == 2 and _HEX.issuperset(digits):
+            out.append(int(digits, 16))
+            out += piece[2:]
+        else:
             out += b"%" + piece
     return out.decode("utf-8", "surrogateescape")

@@ -9,6 +9,7 @@ from .uri import TOKEN, parse_host_port
 
 LWS = " \t\r\n"
 MAX_NUMBER = 2**32 - 1
+_BLANKS = frozenset(LWS)
 
 
 def split_commas(text: str) -> list[str]:
@@ -50,12 +51,14 @@ def split_parameters(text: str) -> list[tuple[str, str | None]]:
     for piece in pieces[1:]:
         name, equals, value = piece.partition("=")
         name = name.strip(LWS).lower()
-        if not name:
-            raise RemoteProtocolError("empty parameter")
+        if not name or not TOKEN.issuperset(name):
+            raise RemoteProtocolError("malformed parameter")
         if equals:
             value = value.strip(LWS)
             if not value:
                 raise RemoteProtocolError("parameter without its value")
+            if value[0] != '"' and not _BLANKS.isdisjoint(value):
+                raise RemoteProtocolError("malformed parameter")
             found.append((name, value))
         else:
             found.append((name, None))
@@ -128,18 +131,26 @@ class Via:
 class NameAddr:
     """A display name, a URI and parameters: From, To, Contact, Route (RFC 3261 section 20.10)."""
 
-    __slots__ = ("display", "parameters", "uri")
+    __slots__ = ("display", "parameters", "tag", "uri")
 
     def __init__(self, uri: str, parameters: str = "", display: str = "") -> None:
         self.display = display  # as written, quotes and all
         self.uri = uri
         self.parameters = parameters  # raw, from the first `;` on, or empty
+        self.tag = ""
+        if parameters:
+            if parameters[:5] == ";tag=" and TOKEN.issuperset(parameters[5:]) and len(parameters) > 5:
+                self.tag = parameters[5:]
+            else:
+                self.tag = self.parameter("tag") or ""
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
         """Read one value; raises RemoteProtocolError."""
         if text[:1] == '"':
-            end = _end_of_quoted(text)
+            end = text.find('"', 1) + 1
+            if not end or "\\" in text[:end]:
+                end = _end_of_quoted(text)
             display, rest = text[:end], text[end:].lstrip(LWS)
             if rest[:1] != "<":
                 raise RemoteProtocolError("quoted name without an address in brackets")
@@ -171,18 +182,10 @@ class NameAddr:
                 return "" if value is None else value
         return None
 
-    @property
-    def tag(self) -> str:
-        """The tag, or "" where there is none."""
-        parameters = self.parameters
-        if parameters[:5] == ";tag=" and parameters.count(";") == 1:
-            return parameters[5:].strip(LWS)
-        return self.parameter("tag") or ""
-
     def with_tag(self, tag: str) -> str:
         """The value with another tag; "" takes the tag away. Other parameters stay."""
         kept = ""
-        if self.parameters:
+        if self.parameters and (not self.tag or self.parameters.count(";") > 1):
             for name, value in split_parameters(self.parameters):
                 if name != "tag":
                     kept += f";{name}" if value is None else f";{name}={value}"

@@ -1,4 +1,4 @@
-"""Where finished spans go. A sink never makes the worker wait: without room it drops the oldest, and counts."""
+"""Where finished spans go. No sink makes the worker wait: without room it drops the oldest, and counts."""
 
 from __future__ import annotations
 

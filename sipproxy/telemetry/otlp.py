@@ -55,7 +55,7 @@ class Outlet:
         protocol = _protocol(settings)
         self.endpoint = _shown_endpoint(settings, protocol)
         self._resource = resource
-        self._scope = InstrumentationScope("sipproxy", version)
+        self.scope = InstrumentationScope("sipproxy", version)
         self._session: _Session | None = None
         _catch_words()
         try:
@@ -81,7 +81,7 @@ class Outlet:
         if self._session is not None:
             self._session.refusal = None
         try:
-            result = self._exporter.export(_Batch(records, self._resource, self._scope))
+            result = self._exporter.export(_Batch(records, self._resource, self.scope))
         except Refusal as refusal:
             return refusal
         except Exception as error:  # a span that cannot be encoded: a fault of ours, and no reason to stop
@@ -90,7 +90,8 @@ class Outlet:
             return None
         if self._session is not None:
             return self._session.refusal or Refusal(_words.last, permanent=True)
-        return Refusal(_words.last, permanent="INVALID_ARGUMENT" in _words.last)
+        reason = _words.last.rpartition("error code: StatusCode.")[2]
+        return Refusal(reason, permanent=reason.startswith("INVALID_ARGUMENT"))
 
     def shutdown(self) -> None:
         """Let go of connections."""
@@ -145,6 +146,9 @@ def _grpc(settings: TracingSettings) -> SpanExporter:
     from grpc import StatusCode as GrpcStatus  # type: ignore[import-untyped]  # grpcio ships no types
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
+    logger = logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter")
+    for log_filter in [*logger.filters]:
+        logger.removeFilter(log_filter)  # it hides the second failure within 20 s, whatever the reason
     base = settings.endpoint
     return OTLPSpanExporter(
         endpoint=base,
@@ -221,7 +225,7 @@ class _Batch(Sequence[ReadableSpan]):
     ) -> None:
         self._records = records
         self._resource = resource
-        self._scope = scope
+        self.scope = scope
 
     def __len__(self) -> int:
         return len(self._records)
@@ -234,12 +238,12 @@ class _Batch(Sequence[ReadableSpan]):
 
     def __getitem__(self, index: int | slice) -> ReadableSpan | Sequence[ReadableSpan]:
         if isinstance(index, slice):
-            return _Batch(self._records[index], self._resource, self._scope)
-        return readable(self._records[index], self._resource, self._scope)
+            return _Batch(self._records[index], self._resource, self.scope)
+        return readable(self._records[index], self._resource, self.scope)
 
     def __iter__(self) -> Iterator[ReadableSpan]:
         for count, record in enumerate(self._records, 1):
-            yield readable(record, self._resource, self._scope)
+            yield readable(record, self._resource, self.scope)
             if not count % _BREATH_EVERY:
                 time.sleep(_BREATH_S)
 

@@ -25,6 +25,7 @@ from ..b2bua.events import (
     Established,
     Fact,
     Milestone,
+    Moved,
     Progressed,
     RequestArrived,
     Routed,
@@ -69,6 +70,7 @@ class SpanBook:
             RequestArrived: self._request_arrived,
             Routed: self._routed,
             Attempted: self._attempted,
+            Moved: self._moved,
             Progressed: self._progressed,
             Milestone: self._milestone,
             Concluded: self._concluded,
@@ -174,6 +176,11 @@ class SpanBook:
         self._finished.append(span.record(self._offset_ns))
 
     # What happens meanwhile
+
+    def _moved(self, fact: Moved) -> None:
+        span = self._open.get(fact.span_id)
+        if span is not None:
+            span.flow = fact.flow
 
     def _progressed(self, fact: Progressed) -> None:
         span = self._open.get(fact.span_id)

@@ -1,0 +1,88 @@
+"""Sinks that send to a receiver, spans to put into them, and their log, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from sipproxy.telemetry.export import SpanSink, open_sink
+from sipproxy.telemetry.masking import Masker
+from sipproxy.telemetry.record import SpanRecord
+from sipproxy.telemetry.settings import PrivacySettings, Protocol, TracingSettings
+from sipproxy.telemetry.spans import SpanBook
+from tests.support.otlp import Receiver
+from tests.unit.telemetry.facts import SENDER, Call, request
+
+DEADLINE_S = 15.0
+SOON_MS = 20
+
+
+class Lines:
+    """A log that can be waited for."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+        self._came = threading.Condition()
+
+    def _write(self, level: str, event: str, facts: dict[str, object]) -> None:
+        with self._came:
+            self.events.append((level, event, facts))
+            self._came.notify_all()
+
+    def info(self, event: str, **facts: object) -> None:
+        self._write("info", event, facts)
+
+    def warning(self, event: str, **facts: object) -> None:
+        self._write("warning", event, facts)
+
+    def error(self, event: str, **facts: object) -> None:
+        self._write("error", event, facts)
+
+    def wait_for(self, event: str) -> dict[str, object]:
+        """The facts of the first such line."""
+        with self._came:
+            assert self._came.wait_for(lambda: self._find(event), DEADLINE_S), self.events
+            return self._find(event)[0]
+
+    def _find(self, event: str) -> list[dict[str, object]]:
+        return [facts for _, name, facts in self.events if name == event]
+
+
+def settings_for(
+    receiver: Receiver, *, every_ms: int = SOON_MS, max_queue: int = 20000, timeout_s: float = 5.0
+) -> TracingSettings:
+    return TracingSettings(
+        protocol=Protocol(receiver.protocol),
+        endpoint=receiver.endpoint,
+        timeout_s=timeout_s,
+        max_queue=max_queue,
+        every_ms=every_ms,
+    )
+
+
+@contextlib.contextmanager
+def sink_to(settings: TracingSettings, log: Lines, region: str | None = None) -> Iterator[SpanSink]:
+    sink = open_sink(settings, version="0.1.0", region=region, log=log)
+    try:
+        yield sink
+    finally:
+        sink.close(0.1)
+
+
+def a_call() -> list[SpanRecord]:
+    call = Call(request=request(more="User-Agent: Caf\u00e9 \udce9\n"), rtt_ms=1.5)
+    call.origin.links = [SENDER]
+    book = SpanBook(Masker(PrivacySettings()), time.time())
+    return [span for facts in call.basic() for span in book.take(facts, 0.0004)]
+
+
+def numbered(numbers: range) -> list[SpanRecord]:
+    """Spans that can be told apart by `sip.cseq`."""
+    span = a_call()[1]
+    return [span._replace(span_id=f"{n + 1:016x}", attributes={"sip.cseq": n}) for n in numbers]
+
+
+def numbers(receiver: Receiver) -> list[object]:
+    return [span.attributes["sip.cseq"] for span in receiver.spans]
