@@ -49,7 +49,7 @@ class Server:
         settings = loaded.settings
         masker = Masker(settings.privacy)
         self.log: Log = open_log(masker.mask_text)
-        self._book = SpanBook(masker, wall_offset=time.time() - clock())
+        self._book = SpanBook(masker, wall_offset=lambda: time.time() - clock())
         self._sink = sink or open_sink(
             settings.tracing, version=__version__, region=settings.region, log=self.log
         )

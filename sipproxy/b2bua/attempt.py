@@ -48,6 +48,7 @@ class Attempt:
 
     __slots__ = (
         "_concluded",
+        "_finished",
         "_flow",
         "_sent_at",
         "_setup",
@@ -65,7 +66,8 @@ class Attempt:
         self._flow = flow
         self._tx: InviteClientTransaction | None = None
         self._withdrawal = Withdrawal(setup.shared.endpoint)
-        self._concluded = False
+        self._concluded = False  # its span has been told the end
+        self._finished = False  # nothing can come any more
         self._sent_at = 0.0
         self.trunk = trunk
         self.phase = Phase.FLYING
@@ -140,6 +142,7 @@ class Attempt:
                 self.phase = Phase.OVER
                 self._setup.refused(self, response, now)
             self.forget_legs(None)
+            self._finish()
 
     def _provisional(self, response: Response, now: float) -> None:
         if self._setup.call.root.sampled:
@@ -157,7 +160,7 @@ class Attempt:
             winner.repeat_ack(winner.invite_cseq)
             return
         leg = self.leg_for(response)
-        if leg.ack is not None:  # declined before
+        if leg.declined:
             leg.repeat_ack(leg.invite_cseq)
             return
         leg.dialog.refresh_target(response)
@@ -167,6 +170,7 @@ class Attempt:
             self.phase = Phase.OVER
             self.winner = leg
             self._setup.connected(self, leg, response, now)
+            self._finish()
         else:
             self._decline(leg, response, now)
 
@@ -174,6 +178,7 @@ class Attempt:
         """A 2xx that came too late, or a second one from a fork: it has to be acknowledged, and ended."""
         self._setup.call.declined(leg, now)
         self._concluded_with(response.status, "", now)
+        self._finish()
         leg.send_ack(None, leg.invite_cseq, self.context, now)
         Bye(leg, end="cancelled").start(now)
         leg.forget()
@@ -194,6 +199,7 @@ class Attempt:
             self.phase = Phase.OVER
             self._setup.lost(self, error, now)
         self.forget_legs(None)
+        self._finish()
 
     def expire(self, timer: Timer, now: float) -> None:
         """The trunk has stayed silent for as long as the route gives it."""
@@ -226,6 +232,7 @@ class Attempt:
         dialog = Dialog.of_client(tx.request, response)
         leg = Leg(self._setup.call, "callee", dialog, self.trunk, tx.flow or self._flow, self.context)
         leg.invite_cseq = cseq_of(tx.request)
+        leg.pinned = leg.pinned or tx.moved
         if self.phase < Phase.GIVEN_UP and self.winner is None:
             leg.peer = self._setup.caller_leg()
             leg.peer.peer = leg
@@ -233,13 +240,16 @@ class Attempt:
         return leg
 
     def forget_legs(self, but: Leg | None) -> None:
-        """Early dialogs end with the INVITE, except the one that is confirmed."""
+        """Early dialogs end with the INVITE, except the one that is confirmed. A late 2xx may still name one:
+        its
+        CSeq goes on.
+        """
         for leg in self.legs.values():
             if leg is not but:
                 if leg.peer is not None:
                     leg.peer.forget()
+                    leg.peer = None
                 leg.forget()
-        self.legs = {} if but is None else {but.dialog.remote_tag: but}
 
     # What is told
 
@@ -255,4 +265,8 @@ class Attempt:
             wanted = 200 <= status < 300 and self.winner is None and self.phase < Phase.GIVEN_UP
             fact = Concluded(self.context.span_id, status, error, now, repeats, None, not wanted)
             self._setup.shared.facts.append(fact)
-        call.attempted(-1)
+
+    def _finish(self) -> None:
+        if not self._finished:
+            self._finished = True
+            self._setup.call.attempted(-1)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..propagation.context import TraceContext
 from ..sip.headers import SESSION_EXPIRES
 from ..sip.message import Request, Response
-from ..sip.timers import Timer
+from ..sip.timers import Reminder, Timer
 from ..sip.transaction import ServerTransaction
 from .answer import Answer
 from .ending import Bye, ok
@@ -29,6 +29,9 @@ from .shared import Shared
 
 if TYPE_CHECKING:
     from .setup import Setup
+
+
+LONGEST_SESSION_S = 86400  # seconds; a Session-Expires beyond a day promises nothing
 
 
 class Stage(IntEnum):
@@ -56,6 +59,7 @@ class Call:
         "callee",
         "caller",
         "relays",
+        "reminder",
         "ring_ms",
         "root",
         "session_ids",
@@ -85,6 +89,7 @@ class Call:
         self._session_ends_at = 0.0
         self._session_timer_at = 0.0
         self._peer_hung_up = False  # while our BYE was on its way to it
+        self.reminder = Reminder(self)  # for timers that may outlive the call by far
         shared.calls.add(self)
         self.known_as(session_id)
 
@@ -128,6 +133,7 @@ class Call:
     def declined(self, leg: Leg, now: float) -> None:
         """Somebody answered whom nobody waits for any more; its dialog lasts until our BYE is answered."""
         self.attempted(+1)
+        leg.declined = True
         leg.context = leg.context.child(self.shared.ids.span_id())
         self._tell_established(leg, now)
 
@@ -189,10 +195,10 @@ class Call:
         if interval is None:
             self._session_ends_at = 0.0
             return
-        self._session_ends_at = now + interval
+        self._session_ends_at = now + min(interval, LONGEST_SESSION_S)
         if self._session_timer_at <= now or self._session_ends_at < self._session_timer_at:
             self._session_timer_at = self._session_ends_at
-            self.shared.endpoint.timers.start(Timer.SESSION, self._session_timer_at, self)
+            self.shared.endpoint.timers.start(Timer.SESSION, self._session_timer_at, self.reminder)
 
     def expire(self, timer: Timer, now: float) -> None:
         """Ringing for too long, or a session that should have been refreshed by now."""
@@ -206,7 +212,7 @@ class Call:
             self.hang_up("session_expired", 'SIP;cause=408;text="Session timer expired"', now)
         else:
             self._session_timer_at = self._session_ends_at
-            self.shared.endpoint.timers.start(Timer.SESSION, self._session_timer_at, self)
+            self.shared.endpoint.timers.start(Timer.SESSION, self._session_timer_at, self.reminder)
 
     # Ending
 
@@ -259,7 +265,7 @@ class Call:
 
     def leg_ended(self, leg: Leg, now: float) -> None:
         """A BYE of ours is answered, or never will be."""
-        if leg is not self.caller and leg is not self.callee:
+        if leg.declined:
             if self.root.sampled:
                 self.shared.facts.append(DialogEnded(leg.context.span_id, "cancelled", now, 0))
             self.attempted(-1)
@@ -277,24 +283,20 @@ class Call:
         talked = self.stage is Stage.ENDING
         for relay in list(self.relays):
             relay.abandon(now)
+        legs = [leg for leg in (self.caller, self.callee) if leg is not None]
+        for leg in legs:
+            if leg.answer is not None:
+                leg.answer.acknowledged(None, now)  # its ACK would not find us any more
         self.stage = Stage.ENDED
         self.setup = None
         shared = self.shared
-        for leg in (self.caller, self.callee):
-            if leg is None:
-                continue
-            if (
-                leg.invite_in is not None
-                and (open_invite := shared.open_invites.get(leg.invite_in)) is not None
-            ):
-                open_invite.abandon(now)
+        for leg in legs:
             leg.forget()
             if talked and self.root.sampled:
                 talk_ms = round((self._ended_at - self.answered_at) * 1000)
                 shared.facts.append(DialogEnded(leg.context.span_id, self._end, now, talk_ms))
-        for leg in (self.caller, self.callee):
-            if leg is not None:
-                leg.peer = None
+        for leg in legs:
+            leg.peer = None
         self.caller = self.callee = None
         for trunk in self.trunks:
             trunk.release()
@@ -302,6 +304,7 @@ class Call:
         for session_id in self.session_ids:
             shared.sessions.forget(session_id, self.root)
         shared.calls.discard(self)
+        self.reminder.drop()
         self._tell_forgotten()
 
     def attempted(self, change: int) -> None:

@@ -53,6 +53,7 @@ class Leg:
         "call",
         "confirmed",
         "context",
+        "declined",
         "deferred_bye",
         "dialog",
         "flow",
@@ -60,6 +61,7 @@ class Leg:
         "invite_in",
         "invite_out",
         "peer",
+        "pinned",
         "role",
         "shared",
         "trunk",
@@ -77,6 +79,7 @@ class Leg:
         self.context = context
         self.peer: Leg | None = None
         self.confirmed = False
+        self.declined = False  # answered when nobody waited any more: only its BYE is left
         self.invite_in: InviteServerTransaction | None = None  # the peer's open re-INVITE
         self.invite_out: InviteClientTransaction | None = None  # ours
         self.invite_cseq = 0  # of the INVITE that PRACK on this leg names
@@ -84,6 +87,7 @@ class Leg:
         self.ack: Transmit | None = None  # our last ACK for a 2xx
         self.ack_cseq = 0
         self.deferred_bye: Bye | None = None  # waits for the ACK (RFC 3261 section 15)
+        self.pinned = trunk is not None and trunk.pinned  # to UDP, whatever the size
         self._hop = ""
         self._hop_flow: Flow | None = None
         self._held: list[tuple[str, Located]] | None = None  # what waits while a name is looked up
@@ -149,7 +153,7 @@ class Leg:
 
     def send(self, request: Request, hop: str, user: LegUser, now: float) -> None:
         """Send in a transaction of its own; `user` hears what comes of it."""
-        endpoint, pinned = self.shared.endpoint, self.trunk is not None and self.trunk.pinned
+        endpoint, pinned = self.shared.endpoint, self.pinned
 
         def then(flows: list[Flow], at: float) -> None:
             if not flows:
@@ -172,7 +176,7 @@ class Leg:
 
         def then(flows: list[Flow], at: float) -> None:
             if flows:
-                self.ack = self.shared.endpoint.send_once(request, flows[0])
+                self.ack = self.shared.endpoint.send_once(request, flows[0], pinned=self.pinned)
 
         self._reach(hop, then, now)
 

@@ -17,6 +17,7 @@ from ..sip.build import respond_to
 from ..sip.endpoint import Transmit
 from ..sip.headers import MAX_FORWARDS
 from ..sip.message import Request, Response
+from ..sip.timers import Reminder, Timer
 from ..sip.transaction import (
     ClientTransaction,
     InviteClientTransaction,
@@ -35,13 +36,14 @@ _DEFAULT_TRACE = TrunkTrace()
 class Relay:
     """From the arrival of a request on `leg` to its final response."""
 
-    __slots__ = ("_context", "_leg", "_peer_cseq", "_tx", "_withdrawal", "client", "done")
+    __slots__ = ("_context", "_leg", "_peer_cseq", "_reminder", "_tx", "_withdrawal", "client", "done")
 
     def __init__(self, leg: Leg, tx: ServerTransaction) -> None:
         self._leg = leg
         self._tx = tx
         self._context: TraceContext | None = None  # of the span, where the request has one
         self._peer_cseq = 0
+        self._reminder = Reminder(self)
         self._withdrawal = Withdrawal(leg.shared.endpoint)
         self.client: ClientTransaction | None = None
         self.done = False
@@ -63,6 +65,7 @@ class Relay:
             leg.invite_in = self._tx
             peer.invite_cseq = self._peer_cseq
             leg.shared.endpoint.respond(self._tx, respond_to(request, 100), now)
+            leg.shared.endpoint.timers.start(Timer.RING, now + leg.shared.timeouts.ring_s, self._reminder)
             leg.shared.open_invites[self._tx] = self
         peer.send(crossed, hop, self, now)
 
@@ -83,6 +86,12 @@ class Relay:
     def cancelled(self, cancel: Request, now: float) -> None:
         """The asker takes its re-INVITE back; what the other side makes of it passes as usual."""
         self._withdrawal.want(self.client, cancel.headers.text("reason"), now)
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """A re-INVITE that was answered provisionally and then no more."""
+        if not self.done:
+            self._withdrawal.want(self.client, None, now)
+            self._fail(408, "timeout", now)
 
     def abandon(self, now: float) -> None:
         """The call is over while this is open."""
@@ -160,6 +169,7 @@ class Relay:
 
     def _finish(self, status: int, error: str, now: float) -> None:
         self.done = True
+        self._reminder.drop()
         leg = self._leg
         if self in leg.call.relays:
             leg.call.relays.remove(self)

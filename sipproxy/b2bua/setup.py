@@ -100,7 +100,7 @@ class Setup:
             if self.call.root.sampled:
                 shared.facts.append(Progressed(self.call.root.span_id, 100, now))
             self._tell_routed("", now)
-            shared.endpoint.timers.start(Timer.RING, now + shared.timeouts.ring_s, self.call)
+            shared.endpoint.timers.start(Timer.RING, now + shared.timeouts.ring_s, self.call.reminder)
             self._next("overload", 0, now)
 
     def _is_loop(self) -> bool:

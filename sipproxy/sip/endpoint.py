@@ -124,6 +124,9 @@ class Endpoint:
 
     def _receive_response(self, response: Response, now: float) -> None:
         check_response(response)
+        if response.headers.keys.count("via") > 1:  # not ours alone: misrouted (RFC 3261 section 8.1.3.3)
+            self._user.count("stray_response")
+            return
         via, cseq = response.headers.first(VIA), response.headers.first(CSEQ)
         assert via is not None and cseq is not None
         tx = self._clients.get(f"{via.branch} {cseq.method}")
@@ -209,12 +212,9 @@ class Endpoint:
             response = respond_to(request, error.status, error.reason)
         except RemoteProtocolError:
             return
+        # Of what is malformed nothing leaves that could pass for two lines.
         lines = response.headers.lines
-        for at, line in enumerate(lines):
-            if (
-                "\n" in line or "\r" in line
-            ):  # of what is malformed nothing leaves that could pass for two lines
-                lines[at] = " ".join(line.split())
+        lines[:] = [" ".join(line.split()) if "\n" in line or "\r" in line else line for line in lines]
         if tag:
             lines[response.headers.keys.index("to")] += f";tag={tag}"
         self.outbox.append(Transmit(response.encode(), reply_flow(via, flow)))
@@ -250,9 +250,9 @@ class Endpoint:
         self._run(tx, tx.start(now), now)
         return tx
 
-    def send_once(self, request: Request, flow: Flow) -> Transmit:
+    def send_once(self, request: Request, flow: Flow, *, pinned: bool = False) -> Transmit:
         """Send a request that has no transaction: an ACK for a 2xx. What is returned can be sent again."""
-        wire, used = self._encode(request, flow, f"{MAGIC_COOKIE}{self._ids.hex(16)}")
+        wire, used = self._encode(request, flow, f"{MAGIC_COOKIE}{self._ids.hex(16)}", pinned=pinned)
         sent = Transmit(wire, used)
         self.outbox.append(sent)
         return sent

@@ -75,15 +75,16 @@ class StreamFramer:
         return length
 
     def _skip_keep_alives(self, buffer: bytes) -> bytes:
-        while buffer.startswith(b"\r\n"):
-            if buffer.startswith(b"\r\n\r\n"):
+        at = 0
+        while buffer.startswith(b"\r\n", at):
+            if buffer.startswith(b"\r\n\r\n", at):
                 self.pongs += 1
-                buffer = buffer[4:]
-            elif b"\r\n\r\n".startswith(buffer):
+                at += 4
+            elif len(buffer) - at < 4 and b"\r\n\r\n".startswith(buffer[at:]):
                 break  # the rest of a ping may be on its way
             else:
-                buffer = buffer[2:]
-        return buffer
+                at += 2
+        return buffer[at:]
 
 
 def _content_length(head: bytes) -> int:

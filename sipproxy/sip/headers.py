@@ -86,10 +86,18 @@ def _text(text: str) -> str:
     return text
 
 
-# A call repeats its values: the same From and To in every message, the same Via in every response.
-_via = lru_cache(maxsize=1024)(Via.parse)
-_address = lru_cache(maxsize=4096)(NameAddr.parse)
-_cseq = lru_cache(maxsize=256)(CSeq.parse)
+_KEPT_LENGTH = 256  # characters; a longer value is read anew, so that no peer can fill memory with them
+
+
+def _kept(parse: Callable[[str], T], size: int) -> Callable[[str], T]:
+    """A call repeats its values: the same From and To in every message, the same Via in every response."""
+    known = lru_cache(maxsize=size)(parse)
+    return lambda text: known(text) if len(text) <= _KEPT_LENGTH else parse(text)
+
+
+_via = _kept(Via.parse, 1024)
+_address = _kept(NameAddr.parse, 4096)
+_cseq = _kept(CSeq.parse, 256)
 
 VIA = Kind("Via", _via, "v")
 FROM = Kind("From", _address, "f")

@@ -219,8 +219,10 @@ def unfold(value: str) -> str:
 
 def parse(data: bytes, *, max_headers: int = 256) -> Request | Response:
     """Read one message; what follows Content-Length is dropped. Raises BadMessage."""
-    while data[:2] == b"\r\n":  # RFC 3261 section 7.5
-        data = data[2:]
+    skipped = 0
+    while data.startswith(b"\r\n", skipped):  # RFC 3261 section 7.5
+        skipped += 2
+    data = data[skipped:]
     end = data.find(b"\r\n\r\n")
     text = (data if end < 0 else data[:end]).decode("utf-8", "surrogateescape")
     rows = text.split("\r\n")

@@ -47,6 +47,26 @@ class Expirable(Protocol):
     def expire(self, timer: Timer, now: float) -> object: ...
 
 
+class Reminder:
+    """A timer's owner that lets go: what it was for may end long before the timer does, and must not wait for
+    it.
+    """
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Expirable) -> None:
+        self._owner: Expirable | None = owner
+
+    def drop(self) -> None:
+        """The timer is not waited for any more."""
+        self._owner = None
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """Pass it on, if anybody still waits."""
+        if self._owner is not None:
+            self._owner.expire(timer, now)
+
+
 class TimerQueue:
     """All deadlines of the core, earliest first."""
 

@@ -118,7 +118,12 @@ class Uri:
 
 
 # The same few texts come again and again: our own Contact, a trunk's, a peer's for as long as its calls last.
-parse_uri = lru_cache(maxsize=2048)(Uri.parse)
+_known = lru_cache(maxsize=2048)(Uri.parse)
+
+
+def parse_uri(text: str) -> Uri:
+    """Read a URI, or know it from before; long ones are not kept: no peer can fill memory with them."""
+    return _known(text) if len(text) <= 256 else Uri.parse(text)
 
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
