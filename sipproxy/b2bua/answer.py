@@ -3,6 +3,7 @@ behind may be UDP.
 
 WAITING   timer REPEAT     send again, start REPEAT longer    WAITING
 WAITING   ACK              pass it on                         DONE
+WAITING   the call ends    ACK on the other leg; goes on      WAITING
 WAITING   timer UNHEARD    the call ends                      DONE
 DONE      timer UNHEARD    our ACK on the other leg is forgotten
 """
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
 class Answer:
     """`cseq` is the INVITE's on this leg, `peer_cseq` that of the INVITE we sent on the other."""
 
-    __slots__ = ("_interval", "_leg", "_peer_context", "_sent", "cseq", "peer_cseq", "span_ids", "waiting")
+    __slots__ = (
+        "_interval",
+        "_leg",
+        "_peer_context",
+        "_sent",
+        "_settled",
+        "cseq",
+        "peer_cseq",
+        "span_ids",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -44,9 +55,17 @@ class Answer:
         self._peer_context = peer_context  # what that INVITE carried, and its ACK carries
         self.span_ids = span_ids  # INVITE spans that hear of the ACK
         self.waiting = True
+        self._settled = False
         timers = leg.shared.endpoint.timers
         timers.start(Timer.REPEAT, now + T1, self)
         timers.start(Timer.UNHEARD, now + TRANSACTION_TIMEOUT, self)
+
+    def settle_peer(self, ack: Request | None, now: float) -> None:
+        """Acknowledge the other side's 2xx, with what the ACK that came carries; once."""
+        leg = self._leg
+        if not self._settled and leg.peer is not None:
+            self._settled = True
+            leg.peer.send_ack(ack, self.peer_cseq, self._peer_context, now)
 
     def acknowledged(self, ack: Request | None, now: float) -> None:
         """The ACK is here, or stands in for one that will not come; only the first counts."""
@@ -54,11 +73,9 @@ class Answer:
             return
         self.waiting = False
         self._sent = None
-        leg = self._leg
-        leg.answer = None
-        if leg.peer is not None:
-            leg.peer.send_ack(ack, self.peer_cseq, self._peer_context, now)
-        leg.call.acknowledged(leg, self, ack is not None, now)
+        self._leg.answer = None
+        self.settle_peer(ack, now)
+        self._leg.call.acknowledged(self._leg, self, ack is not None, now)
 
     def expire(self, timer: Timer, now: float) -> None:
         """Act on a timer."""

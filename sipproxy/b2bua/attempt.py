@@ -17,14 +17,14 @@ from ..propagation.settings import Carrier
 from ..propagation.writing import stamp_pai
 from ..sip.dialog import Dialog
 from ..sip.flow import Flow
-from ..sip.headers import FROM, MAX_FORWARDS, TO
+from ..sip.headers import FROM, TO
 from ..sip.message import Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, InviteClientTransaction
 from .cancelling import Withdrawal
 from .ending import Bye
 from .events import Attempted, Concluded, Milestone, Moved, Progressed
-from .leg import Leg, cseq_of, stamp
+from .leg import Leg, cseq_of, hops_left, stamp
 from .rewrite import Identity, cross_request, without_headers
 from .routing import Trunk
 
@@ -116,8 +116,7 @@ class Attempt:
             1,
         )
         identity.contact = shared.contact(self._flow)
-        hops = request.headers.first(MAX_FORWARDS)
-        identity.max_forwards = 70 if hops is None else hops - 1
+        identity.max_forwards = hops_left(request)
         crossed = cross_request(request, identity, self.trunk.rules)
         if Carrier.PAI in self.trunk.settings.trace.send:
             identity_value = crossed.headers.text("p-asserted-identity")

@@ -112,6 +112,8 @@ class Call:
             leg.context = leg.context.child(self.shared.ids.span_id())
             self._tell_established(leg, now)
         self.session_refreshed(response, now)
+        if caller.hung_up:
+            self.hang_up("caller_bye", "SIP;cause=487", now)
 
     def _tell_established(self, leg: Leg, now: float) -> None:
         if self.root.sampled:
@@ -170,14 +172,20 @@ class Call:
 
     def acknowledged(self, leg: Leg, answer: Answer, heard: bool, now: float) -> None:
         """The ACK has crossed. A BYE that waited for it may go."""
+        self._tell_settled(answer, heard, now)
+        bye, leg.deferred_bye = leg.deferred_bye, None
+        if bye is not None:
+            bye.resume(now)
+        if self.stage is Stage.ENDED:
+            leg.forget()
+
+    def _tell_settled(self, answer: Answer, heard: bool, now: float) -> None:
         if self.root.sampled:
             for span_id in answer.span_ids:
                 if heard:
                     self.shared.facts.append(Milestone(span_id, "ACK", now))
                 self.shared.facts.append(Settled(span_id))
-        bye, leg.deferred_bye = leg.deferred_bye, None
-        if bye is not None:
-            bye.resume(now)
+        answer.span_ids = ()
 
     def unacknowledged(self, leg: Leg, answer: Answer, now: float) -> None:
         """Nobody acknowledged our 2xx: the call ends (RFC 3261 section 13.3.1.4)."""
@@ -220,6 +228,7 @@ class Call:
         if self.root.sampled:
             self.shared.facts.append(Milestone(leg.context.span_id, "BYE", now))
         if not leg.confirmed:
+            leg.hung_up = True
             if self.setup is None or self.setup.forked:
                 Relay(leg, tx).start(now)  # it ends this early dialog alone (RFC 3261 section 15)
             else:
@@ -231,7 +240,9 @@ class Call:
             ok(leg, tx, request, now)  # it crossed ours
             return
         if leg.answer is not None:
-            leg.answer.acknowledged(None, now)  # no ACK will come any more, but the other side needs one
+            leg.answer.settle_peer(
+                None, now
+            )  # before its BYE; ours goes on until it is heard (RFC 5407 3.1.3)
         self.stage = Stage.ENDING
         self._open_legs = 1
         self._end = end = f"{leg.role}_bye"
@@ -249,6 +260,8 @@ class Call:
         self._end = end
         self._ended_at = now
         for leg in (self.callee, self.caller):
+            if leg.peer is not None and leg.peer.answer is not None:
+                leg.peer.answer.settle_peer(None, now)
             Bye(leg, end=end).start(now, reason)
 
     def broken(self, leg: Leg | None, now: float) -> None:
@@ -286,12 +299,14 @@ class Call:
         legs = [leg for leg in (self.caller, self.callee) if leg is not None]
         for leg in legs:
             if leg.answer is not None:
-                leg.answer.acknowledged(None, now)  # its ACK would not find us any more
+                leg.answer.settle_peer(None, now)
+                self._tell_settled(leg.answer, False, now)
         self.stage = Stage.ENDED
         self.setup = None
         shared = self.shared
         for leg in legs:
-            leg.forget()
+            if leg.answer is None:  # else its ACK has to find it still
+                leg.forget()
             if talked and self.root.sampled:
                 talk_ms = round((self._ended_at - self.answered_at) * 1000)
                 shared.facts.append(DialogEnded(leg.context.span_id, self._end, now, talk_ms))

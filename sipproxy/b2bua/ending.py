@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..sip.build import respond_to
-from ..sip.headers import MAX_FORWARDS
 from ..sip.message import Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, ServerTransaction
@@ -57,8 +56,7 @@ class Bye:
     def _send(self, now: float) -> None:
         leg = self._leg
         if self._tx is not None:
-            hops = self._tx.request.headers.first(MAX_FORWARDS)
-            request, hop = leg.cross(self._tx.request, max(70 if hops is None else hops - 1, 1))
+            request, hop = leg.cross(self._tx.request)
         else:
             request, hop = leg.make("BYE")
             if self._reason:

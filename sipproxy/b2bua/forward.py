@@ -14,11 +14,11 @@ from __future__ import annotations
 from ..propagation.context import TraceContext
 from ..sip.build import respond_to
 from ..sip.flow import UDP, Flow
-from ..sip.headers import FROM, MAX_FORWARDS, TO
+from ..sip.headers import FROM, TO
 from ..sip.message import Request, Response
 from ..sip.transaction import ClientTransaction, ServerTransaction
 from .events import Attempted, CallForgotten, Concluded
-from .leg import cseq_of, stamp
+from .leg import cseq_of, hops_left, stamp
 from .rewrite import DEFAULT_RULES, Identity, cross_request, cross_response
 from .routing import Trunk
 from .shared import Shared
@@ -119,8 +119,7 @@ class Forward:
         else:
             target = request.uri[: -len(uri.headers) - 1] if uri.headers else request.uri
         identity = Identity(target, "", "", request.call_id, cseq_of(request))
-        hops = request.headers.first(MAX_FORWARDS)
-        identity.max_forwards = 70 if hops is None else hops - 1
+        identity.max_forwards = hops_left(request)
         crossed = cross_request(request, identity, trunk.rules)
         source = request.headers
         for key in ("from", "to", "call-id", "cseq"):  # as they came

@@ -13,7 +13,7 @@ from ..sip.build import respond_to
 from ..sip.dialog import Dialog
 from ..sip.endpoint import UDP_LIMIT, ClientUser, Transmit
 from ..sip.flow import UDP, Flow
-from ..sip.headers import CSEQ, RECORD_ROUTE
+from ..sip.headers import CSEQ, MAX_FORWARDS, RECORD_ROUTE
 from ..sip.message import Headers, Request, Response
 from ..sip.transaction import (
     ClientTransaction,
@@ -57,6 +57,7 @@ class Leg:
         "deferred_bye",
         "dialog",
         "flow",
+        "hung_up",
         "invite_cseq",
         "invite_in",
         "invite_out",
@@ -79,6 +80,7 @@ class Leg:
         self.context = context
         self.peer: Leg | None = None
         self.confirmed = False
+        self.hung_up = False  # its BYE came while the dialog was early
         self.declined = False  # answered when nobody waited any more: only its BYE is left
         self.invite_in: InviteServerTransaction | None = None  # the peer's open re-INVITE
         self.invite_out: InviteClientTransaction | None = None  # ours
@@ -119,10 +121,10 @@ class Leg:
         identity.invite_cseq = self.invite_cseq
         return identity, hop
 
-    def cross(self, request: Request, hops: int) -> tuple[Request, str]:
+    def cross(self, request: Request) -> tuple[Request, str]:
         """The other leg's request as it leaves here, with the dialog's trace context."""
         identity, hop = self.identity(self.dialog.next_cseq())
-        identity.max_forwards = hops
+        identity.max_forwards = hops_left(request)
         crossed = cross_request(request, identity, self.rules)
         self.stamp(crossed, self.context)
         return crossed, hop
@@ -170,6 +172,7 @@ class Leg:
         if ack is None:
             request = self._made("ACK", identity, context)
         else:
+            identity.max_forwards = hops_left(ack)
             request = cross_request(ack, identity, self.rules)
             self.stamp(request, context)
         self.ack_cseq = cseq
@@ -252,6 +255,12 @@ def stamp(
         shared.count("trace_dropped", trunk.name)
     for name, value in rows:
         request.headers.add(name, value)
+
+
+def hops_left(request: Request) -> int:
+    """Max-Forwards of what the request becomes on the other leg (RFC 7332), never below 0."""
+    hops = request.headers.first(MAX_FORWARDS)
+    return 70 if hops is None else max(hops - 1, 0)
 
 
 def cseq_of(request: Request) -> int:

@@ -36,12 +36,23 @@ _DEFAULT_TRACE = TrunkTrace()
 class Relay:
     """From the arrival of a request on `leg` to its final response."""
 
-    __slots__ = ("_context", "_leg", "_peer_cseq", "_reminder", "_tx", "_withdrawal", "client", "done")
+    __slots__ = (
+        "_context",
+        "_leg",
+        "_peer",
+        "_peer_cseq",
+        "_reminder",
+        "_tx",
+        "_withdrawal",
+        "client",
+        "done",
+    )
 
     def __init__(self, leg: Leg, tx: ServerTransaction) -> None:
         self._leg = leg
         self._tx = tx
         self._context: TraceContext | None = None  # of the span, where the request has one
+        self._peer: Leg | None = None
         self._peer_cseq = 0
         self._reminder = Reminder(self)
         self._withdrawal = Withdrawal(leg.shared.endpoint)
@@ -58,7 +69,8 @@ class Relay:
             return
         self._tell_begun(request, now)
         leg.call.relays.append(self)
-        crossed, hop = peer.cross(request, 70 if hops is None else hops - 1)
+        self._peer = peer
+        crossed, hop = peer.cross(request)
         self._peer_cseq = peer.dialog.local_cseq
         if request.method == "INVITE":
             assert isinstance(self._tx, InviteServerTransaction)
@@ -110,6 +122,8 @@ class Relay:
         if response.status < 200:
             self._withdrawal.try_now(tx, now)
         if response.status == 100 or peer is None:
+            if 200 <= response.status < 300:
+                self._acknowledge_late(now)
             return
         method = self._tx.request.method
         if self.done:
@@ -135,6 +149,15 @@ class Relay:
             self._await_ack(now)
         elif refresh and response.status in (408, 481) and leg.confirmed:
             leg.call.broken(leg.peer, now)
+
+    def _acknowledge_late(self, now: float) -> None:
+        """A 2xx to a re-INVITE whose call is over: the other side needs its ACK all the same."""
+        peer = self._peer
+        if peer is not None and self._tx.request.method == "INVITE":
+            if peer.ack_cseq == self._peer_cseq and peer.ack is not None:
+                peer.repeat_ack(self._peer_cseq)
+            else:
+                peer.send_ack(None, self._peer_cseq, peer.context, now)
 
     def _await_ack(self, now: float) -> None:
         leg = self._leg

@@ -19,7 +19,7 @@ from ..sip.flow import Flow
 from .resolver import ResolveError, Resolver
 from .transport import Transports
 
-# Seconds between a deadline and its wake-up: what falls due meanwhile shares it, and the loop, which counts in
+# Seconds between a deadline and its wake-up: what falls due meanwhile shares it, and the loop, counting in
 # whole milliseconds, never wakes us too early. The shortest timer of SIP, T1, is fifty times as long.
 _TICK = 0.010
 

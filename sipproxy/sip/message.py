@@ -115,6 +115,10 @@ class Headers:
             if self.keys[index] == key:
                 del self.keys[index], self.lines[index]
 
+    def forget_values(self) -> None:
+        """Let go of what was parsed; it is parsed again when it is read."""
+        self._values = {}
+
     def remove(self, key: str) -> None:
         """Take away all lines of that name."""
         self._values.pop(key, None)
@@ -149,6 +153,15 @@ class Message:
         """The tag in To, or ""."""
         address = self.headers.first(TO)
         return address.tag if address else ""
+
+    def slim(self) -> None:
+        """Let go of all but what names the message: for one that is kept only to be recognised."""
+        headers = self.headers
+        kept = [pair for pair in zip(headers.keys, headers.lines, strict=True) if pair[0] in _NEEDED]
+        headers.keys = [pair[0] for pair in kept]
+        headers.lines = [pair[1] for pair in kept]
+        headers.forget_values()
+        self.body = b""
 
     def _encode(self, start: str) -> bytes:
         lines = self.headers.lines

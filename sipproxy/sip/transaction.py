@@ -178,6 +178,7 @@ class InviteClientTransaction(ClientTransaction):
                 return [Deliver(response)]
             if status < 300:
                 self.state = State.ACCEPTED
+                self.request.slim()  # kept for half a minute only so that a fork's 2xx is known
                 return [StartTimer(Timer.M, now + TRANSACTION_TIMEOUT), Deliver(response)]
             self.state = State.COMPLETED
             self._ack = ack_for(self.request, response)
@@ -316,6 +317,7 @@ class InviteServerTransaction(ServerTransaction):
         if status < 300:
             self.state = State.ACCEPTED
             self._answer = []
+            self.request.slim()  # it has its answer: what is kept absorbs repeats
             return [send, StartTimer(Timer.L, now + TRANSACTION_TIMEOUT)]
         self.state = State.COMPLETED
         self._answer = [send]
