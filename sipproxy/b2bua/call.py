@@ -112,8 +112,9 @@ class Call:
             leg.context = leg.context.child(self.shared.ids.span_id())
             self._tell_established(leg, now)
         self.session_refreshed(response, now)
-        if caller.hung_up:
-            self.hang_up("caller_bye", "SIP;cause=487", now)
+        for leg in (caller, callee):
+            if leg.hung_up:
+                self.hang_up(f"{leg.role}_bye", "SIP;cause=487", now)
 
     def _tell_established(self, leg: Leg, now: float) -> None:
         if self.root.sampled:
@@ -228,12 +229,7 @@ class Call:
         if self.root.sampled:
             self.shared.facts.append(Milestone(leg.context.span_id, "BYE", now))
         if not leg.confirmed:
-            leg.hung_up = True
-            if self.setup is None or self.setup.forked:
-                Relay(leg, tx).start(now)  # it ends this early dialog alone (RFC 3261 section 15)
-            else:
-                ok(leg, tx, request, now)
-                self.setup.cancelled(request, now)
+            self._early_bye(leg, tx, request, now)
             return
         if self.stage >= Stage.ENDING or leg.peer is None:
             self._peer_hung_up = True
@@ -248,6 +244,17 @@ class Call:
         self._end = end = f"{leg.role}_bye"
         self._ended_at = now
         Bye(leg.peer, end=end, asker=leg, tx=tx).start(now)
+
+    def _early_bye(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
+        """It ends this early dialog (RFC 3261 section 15); a 2xx may be on its way all the same."""
+        leg.hung_up = True
+        if self.setup is not None and not self.setup.forked:
+            ok(leg, tx, request, now)
+            self.setup.cancelled(request, now)
+        elif leg.role == "caller":
+            Relay(leg, tx).start(now)
+        else:
+            ok(leg, tx, request, now)  # only an answered callee may say BYE: it has overtaken its 2xx
 
     def hang_up(self, end: str, reason: str, now: float) -> None:
         """End the call from here, on both legs."""

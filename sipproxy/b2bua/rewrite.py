@@ -100,8 +100,11 @@ class HeaderRules:
     def __init__(self, policy: HeaderPolicy, aliases: tuple[str, ...] = ()) -> None:
         self.actions = dict(_BASE)  # what happens to lines of that name
         self.otherwise = 0 if policy.allow is None else _DROP
+        if policy.allow is not None:
+            self.actions["p-asserted-identity"] = _DROP  # an identity passes only where it is listed
         for name in policy.allow or ():
-            self.actions.setdefault(key_of(name), 0)
+            key = key_of(name)
+            self.actions[key] = _PAI if key == "p-asserted-identity" else self.actions.get(key, 0)
         for name in aliases:
             self.actions[name.lower()] = _DROP
             self.actions[name.lower().replace("traceparent", "tracestate")] = _DROP
@@ -197,12 +200,17 @@ def _filtered(action: int, line: str, source: Headers, identity: Identity) -> st
     if action == _SUPPORTED:
         return without_opaque_tags(line)
     if action == _PAI:
-        if "traceparent" not in line.lower():
-            return line
-        name, _, value = line.partition(":")
-        return f"{name}: {strip_pai(value.strip())}"
+        return without_context(line)
     rack = source.first(RACK)
     return "" if rack is None else f"RAck: {rack.rseq} {identity.invite_cseq} {rack.method}"
+
+
+def without_context(line: str) -> str:
+    """A P-Asserted-Identity line without the trace context that somebody put there (RFC 3325 knows none)."""
+    if "traceparent" not in line.lower():
+        return line
+    name, _, value = line.partition(":")
+    return f"{name}: {strip_pai(value.strip())}"
 
 
 def without_opaque_tags(line: str) -> str:
@@ -254,6 +262,8 @@ def cross_response(base: Response, response: Response, rules: HeaderRules, conta
             line = without_opaque_tags(line)
             if not line:
                 continue
+        elif action == _PAI:
+            line = without_context(line)
         keys.append(key)
         lines.append(line)
     if contact and "contact" not in keys:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from ..errors import ConfigurationError, RemoteProtocolError
 from ..sip.flow import TCP, UDP, Flow
-from ..sip.uri import Uri, parse_host_port
+from ..sip.uri import Uri, parse_host_port, unescape
 from .rewrite import HeaderRules
 from .settings import RouteSettings, TrunkSettings
 
@@ -189,7 +189,7 @@ class Router:
         for route in self._routes:
             if route.source is not None and route.source != name:
                 continue
-            if route.user is not None and not route.user.search(uri.user or ""):
+            if route.user is not None and not route.user.search(unescape(uri.user or "")):
                 continue
             return [self.trunks[target] for target in route.to]
         return None

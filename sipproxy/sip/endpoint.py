@@ -117,10 +117,10 @@ class Endpoint:
                 self._receive_request(message, flow, now)
             else:
                 self._receive_response(message, now)
-        except RemoteProtocolError as error:
+        except RemoteProtocolError as fault:
             self._user.count("malformed")
             if isinstance(message, Request):
-                self._refuse(message, error, flow)
+                self._refuse(message, fault, flow)
 
     def _receive_response(self, response: Response, now: float) -> None:
         check_response(response)

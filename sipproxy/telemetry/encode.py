@@ -1,9 +1,8 @@
 """Span records as the bytes of an OTLP ExportTraceServiceRequest, without an object per span in between.
 
-Protobuf is tag, length, content, and its fields may come in any order. So resource and scope are encoded once
-(by whoever has the official classes) and stand in front, and a span is its fields one after the other. Tags and
-field numbers are those of opentelemetry/proto/trace/v1/trace.proto; the tests compare every span with what the
-official encoder makes of it.
+Protobuf is tag, length, content, and fields may come in any order. So resource and scope, encoded once by
+whoever has the official classes, stand in front; a span is its fields one after the other. The numbers are
+those of opentelemetry/proto/trace/v1/trace.proto; the tests compare with the official encoder.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from .record import CLIENT, INTERNAL, PARENT_IS_REMOTE, SERVER, Event, Link, Spa
 _RESOURCE_SPANS = b"\x0a"  # of the request
 _SCOPE_SPANS = b"\x12"  # of ResourceSpans
 _SPAN = b"\x12"  # of ScopeSpans
-_STATE, _NAME, _ATTRIBUTE, _EVENT, _DROPPED_EVENTS, _LINK = b"\x1a", b"\x2a", b"\x4a", b"\x5a", b"\x60", b"\x6a"
+_STATE, _NAME, _ATTRIBUTE = b"\x1a", b"\x2a", b"\x4a"  # of Span
+_EVENT, _DROPPED_EVENTS, _LINK = b"\x5a", b"\x60", b"\x6a"
 _EVENT_NAME, _EVENT_ATTRIBUTE = b"\x12", b"\x1a"
 _KEY, _VALUE = b"\x0a", b"\x12"  # of KeyValue
 _STRING, _TRUE, _FALSE, _INTEGER, _DOUBLE = b"\x0a", b"\x10\x01", b"\x10\x00", b"\x18", b"\x21"  # of AnyValue
@@ -55,7 +55,7 @@ class Envelope:
 def encode_span(record: SpanRecord) -> bytes:
     """One span, as a field of ScopeSpans."""
     parent_id = record.parent_id
-    ids = f"0a10{record.trace_id}1208{record.span_id}"  # they are hex already, so their tags are too
+    ids = f"0a10{record.trace_id}1208{record.span_id}"  # hex already, so their tags and lengths are too
     parts = [
         bytes.fromhex(f"{ids}2208{parent_id}" if parent_id else ids),
         _REMOTE if parent_id and record.flags & PARENT_IS_REMOTE else _HERE,

@@ -68,7 +68,10 @@ def open_sink(settings: TracingSettings, *, version: str, region: str | None, lo
         return NullSink()
     if name != Exporter.OTLP:
         raise ConfigurationError([f"OTEL_TRACES_EXPORTER: {name!r} is none of otlp, none"])
-    return OtlpSink(Outlet(settings, resource_of(settings, version, region), version), settings, log)
+    outlet = Outlet(settings, resource_of(settings, version, region), version)
+    if outlet.slow_because:
+        log.warning("spans are encoded slowly", reason=outlet.slow_because)
+    return OtlpSink(outlet, settings, log)
 
 
 class OtlpSink:

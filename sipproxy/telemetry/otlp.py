@@ -1,4 +1,4 @@
-"""OTLP by OpenTelemetry's exporters: records become `ReadableSpan`, and a refusal gets its reason.
+"""OTLP by OpenTelemetry's exporters: the bytes are ours, the way is theirs, and a refusal gets its reason.
 
 The SDK's exporters answer yes or no, take a redirect for a yes, repeat for seconds before they say no,
 and log the reason themselves. Here a refusal is told at once, with its reason: whoever sends sets the pace.
@@ -12,26 +12,35 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, overload
+from typing import Any
 
 import requests
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
 from opentelemetry.trace.span import TraceState
-from opentelemetry.util.types import AnyValue
 
 from ..errors import ConfigurationError
+from .encode import Envelope, encode_span
 from .record import MOST_EVENTS, PARENT_IS_REMOTE, SpanRecord
 from .settings import Protocol, TracingSettings
 
 _OTLP = "OTEL_EXPORTER_OTLP_"
-_BREATH_EVERY, _BREATH_S = 16, 0.0002  # spans; so nobody waits for the interpreter longer than these take
+_BREATH_EVERY, _BREATH_S = 32, 0.0002  # spans; so nobody waits for the interpreter longer than these take
 _KINDS = {kind.name: kind for kind in SpanKind}
 _FINE, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 _BAD_DATA = frozenset({400, 413, 414, 422})  # what the same spans would meet again
@@ -49,17 +58,25 @@ class Refusal(Exception):
 
 
 class Outlet:
-    """Sends batches of records through one exporter."""
+    """Sends batches of records through one exporter.
+
+    Two internals of opentelemetry-exporter-otlp let our bytes in: over HTTP `_client`, whose `export(bytes)`
+    compresses, sends and tells `success`; over gRPC `_translate_data`, which makes the request of whatever
+    `export` was given. Where one is missing, `slow_because` says so and the official encoder does the work.
+    """
 
     def __init__(self, settings: TracingSettings, resource: Resource, version: str) -> None:
         protocol = _protocol(settings)
         self.endpoint = _shown_endpoint(settings, protocol)
+        self.slow_because = ""
         self._resource = resource
-        self.scope = InstrumentationScope("sipproxy", version)
+        self._scope = InstrumentationScope("sipproxy", version)
+        self._envelope = envelope_of(resource, self._scope)
+        self._export: Callable[[Sequence[SpanRecord]], bool] = self._export_slowly
         self._session: _Session | None = None
         _catch_words()
         try:
-            self._exporter = self._http(settings) if protocol is Protocol.HTTP else _grpc(settings)
+            self._exporter = self._http(settings) if protocol is Protocol.HTTP else self._grpc(settings)
         except Exception as error:  # whatever the SDK makes of OTEL_* that it cannot use
             raise ConfigurationError([f"tracing: {type(error).__name__}: {error}"]) from None
 
@@ -68,12 +85,45 @@ class Outlet:
 
         self._session = _Session()
         base = settings.endpoint
-        return OTLPSpanExporter(
+        exporter = OTLPSpanExporter(
             endpoint=None if base is None else base.rstrip("/") + "/v1/traces",
             headers=settings.headers or None,
             timeout=settings.timeout_s,
             session=self._session,
         )
+        client: Any = getattr(exporter, "_client", None)
+        if hasattr(client, "export"):
+            self._export = lambda records: client.export(self._request(records)).success
+        else:
+            self.slow_because = "the HTTP exporter has no _client.export"
+        return exporter
+
+    def _grpc(self, settings: TracingSettings) -> SpanExporter:
+        from grpc import StatusCode as GrpcStatus  # type: ignore[import-untyped]  # grpcio ships no types
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        logger = logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter")
+        for log_filter in [*logger.filters]:
+            logger.removeFilter(log_filter)  # it hides the second failure within 20 s, whatever the reason
+        base = settings.endpoint
+        exporter = OTLPSpanExporter(
+            endpoint=base,
+            insecure=None if base is None else base.startswith("http://"),
+            headers={name.lower(): value for name, value in settings.headers.items()} or None,
+            timeout=settings.timeout_s,
+            retryable_error_codes=[GrpcStatus.OK],  # that is, none: repeating is our business
+        )
+        hook: Any = exporter
+        if hasattr(hook, "_translate_data"):
+            # Parsed again, in C, since the stub takes nothing but its own class.
+            hook._translate_data = lambda records: ExportTraceServiceRequest.FromString(
+                self._request(records)
+            )
+            self._export = lambda records: hook.export(records) is SpanExportResult.SUCCESS
+        else:
+            self.slow_because = "the gRPC exporter has no _translate_data"
+        return exporter
 
     def send(self, records: Sequence[SpanRecord]) -> Refusal | None:
         """Try once; None when the collector took them."""
@@ -81,12 +131,12 @@ class Outlet:
         if self._session is not None:
             self._session.refusal = None
         try:
-            result = self._exporter.export(_Batch(records, self._resource, self.scope))
+            arrived = self._export(records)
         except Refusal as refusal:
             return refusal
         except Exception as error:  # a span that cannot be encoded: a fault of ours, and no reason to stop
             return Refusal(f"{type(error).__name__}: {error}", permanent=True)
-        if result is SpanExportResult.SUCCESS:
+        if arrived:
             return None
         if self._session is not None:
             return self._session.refusal or Refusal(_words.last, permanent=True)
@@ -96,6 +146,19 @@ class Outlet:
     def shutdown(self) -> None:
         """Let go of connections."""
         self._exporter.shutdown()
+
+    def _request(self, records: Sequence[SpanRecord]) -> bytes:
+        """All of them encoded, with a breath for the thread that has the calls."""
+        spans: list[bytes] = []
+        for start in range(0, len(records), _BREATH_EVERY):
+            if start:
+                time.sleep(_BREATH_S)
+            spans += map(encode_span, records[start : start + _BREATH_EVERY])
+        return self._envelope.around(spans)
+
+    def _export_slowly(self, records: Sequence[SpanRecord]) -> bool:
+        spans = [readable(record, self._resource, self._scope) for record in records]
+        return self._exporter.export(spans) is SpanExportResult.SUCCESS
 
 
 def resource_of(settings: TracingSettings, version: str, region: str | None) -> Resource:
@@ -107,22 +170,18 @@ def resource_of(settings: TracingSettings, version: str, region: str | None) -> 
     }
     file = {"service.name": settings.service_name, "cloud.region": region}
     said = Resource({name: value for name, value in file.items() if value})
-    merged = Resource.create(ours).merge(OTELResourceDetector().detect()).merge(said)
-    return _HashedOnce(merged.attributes, merged.schema_url)
+    return Resource.create(ours).merge(OTELResourceDetector().detect()).merge(said)
 
 
-class _HashedOnce(Resource):
-    """The encoder looks the resource up for every span, and its hash is made from JSON."""
-
-    def __init__(self, attributes: Mapping[str, AnyValue], schema_url: str) -> None:
-        super().__init__(attributes, schema_url)
-        self._hash = super().__hash__()
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or super().__eq__(other)
-
-    def __hash__(self) -> int:
-        return self._hash
+def envelope_of(resource: Resource, scope: InstrumentationScope) -> Envelope:
+    """Resource and scope as the official encoder writes them around a span."""
+    span = ReadableSpan("", context=INVALID_SPAN_CONTEXT, resource=resource, instrumentation_scope=scope)
+    (resource_spans,) = encode_spans([span]).resource_spans
+    (scope_spans,) = resource_spans.scope_spans
+    scope_spans.ClearField("spans")
+    around_spans = scope_spans.SerializeToString()
+    resource_spans.ClearField("scope_spans")
+    return Envelope(resource_spans.SerializeToString(), around_spans)
 
 
 def _protocol(settings: TracingSettings) -> Protocol:
@@ -140,23 +199,6 @@ def _shown_endpoint(settings: TracingSettings, protocol: Protocol) -> str:
     default = "http://localhost:4318" if protocol is Protocol.HTTP else "http://localhost:4317"
     environment = os.environ.get(_OTLP + "TRACES_ENDPOINT") or os.environ.get(_OTLP + "ENDPOINT")
     return re.sub(r"//[^@/]*@", "//", settings.endpoint or environment or default)
-
-
-def _grpc(settings: TracingSettings) -> SpanExporter:
-    from grpc import StatusCode as GrpcStatus  # type: ignore[import-untyped]  # grpcio ships no types
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-    logger = logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter")
-    for log_filter in [*logger.filters]:
-        logger.removeFilter(log_filter)  # it hides the second failure within 20 s, whatever the reason
-    base = settings.endpoint
-    return OTLPSpanExporter(
-        endpoint=base,
-        insecure=None if base is None else base.startswith("http://"),
-        headers={name.lower(): value for name, value in settings.headers.items()} or None,
-        timeout=settings.timeout_s,
-        retryable_error_codes=[GrpcStatus.OK],  # that is, none: repeating is our business
-    )
 
 
 class _Session(requests.Session):
@@ -217,39 +259,8 @@ def _catch_words() -> None:
         logger.addHandler(_words)
 
 
-class _Batch(Sequence[ReadableSpan]):
-    """Records as the SDK's spans, each made when the encoder asks for it, with a breath for other threads."""
-
-    def __init__(
-        self, records: Sequence[SpanRecord], resource: Resource, scope: InstrumentationScope
-    ) -> None:
-        self._records = records
-        self._resource = resource
-        self.scope = scope
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    @overload
-    def __getitem__(self, index: int) -> ReadableSpan: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[ReadableSpan]: ...
-
-    def __getitem__(self, index: int | slice) -> ReadableSpan | Sequence[ReadableSpan]:
-        if isinstance(index, slice):
-            return _Batch(self._records[index], self._resource, self.scope)
-        return readable(self._records[index], self._resource, self.scope)
-
-    def __iter__(self) -> Iterator[ReadableSpan]:
-        for count, record in enumerate(self._records, 1):
-            yield readable(record, self._resource, self.scope)
-            if not count % _BREATH_EVERY:
-                time.sleep(_BREATH_S)
-
-
 def readable(record: SpanRecord, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
-    """A record as the SDK's span."""
+    """A record as the SDK's span, for the official encoder."""
     trace_id, flags = int(record.trace_id, 16), TraceFlags(record.flags & 0xFF)
     state = _state(record.tracestate) if record.tracestate else None
     parent = None

@@ -15,6 +15,7 @@ TP = f"00-{T}-{S}-01"
 CALL = TraceContext(T, S, 1, "rojo=1,congo=2")
 
 
+@pytest.mark.interpreted
 def test_the_documented_example_runs() -> None:
     results = doctest.testmod(sipproxy.propagation)
     assert results.attempted >= 6
