@@ -48,7 +48,7 @@ class Server:
         self._clock = clock
         settings = loaded.settings
         masker = Masker(settings.privacy)
-        self.log: Log = open_log(masker.mask_text)
+        self.log: Log = open_log(masker.mask_text, mask_id=masker.mask_id)
         self._book = SpanBook(masker, wall_offset=lambda: time.time() - clock())
         self._sink = sink or open_sink(
             settings.tracing, version=__version__, region=settings.region, log=self.log
