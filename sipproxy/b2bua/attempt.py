@@ -119,9 +119,11 @@ class Attempt:
         identity.max_forwards = hops_left(request)
         crossed = cross_request(request, identity, self.trunk.rules)
         if Carrier.PAI in self.trunk.settings.trace.send:
-            identity_value = crossed.headers.text("p-asserted-identity")
-            if identity_value is not None:
-                crossed.headers.set("P-Asserted-Identity", stamp_pai(identity_value, self.context))
+            headers = crossed.headers
+            value = headers.text("p-asserted-identity")
+            if value is not None:  # the first; a second one (RFC 3325 section 9.1) stays as it is
+                line = f"P-Asserted-Identity: {stamp_pai(value, self.context)}"
+                headers.lines[headers.keys.index("p-asserted-identity")] = line
         stamp(shared, crossed, self.context, self.trunk, self._flow, setup.call.baggage)
         return crossed
 

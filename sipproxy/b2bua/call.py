@@ -201,7 +201,7 @@ class Call:
         one.
         """
         interval = response.headers.first(SESSION_EXPIRES)
-        if interval is None:
+        if not interval:
             self._session_ends_at = 0.0
             return
         self._session_ends_at = now + min(interval, LONGEST_SESSION_S)

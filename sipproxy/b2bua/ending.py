@@ -72,6 +72,10 @@ class Bye:
             return
         if response.status in (401, 407) and self._challenged(response, now):
             return
+        if response.status < 300 and self._asker is not None and self._tx is not None and not self._answered:
+            self._answered = True
+            back = self._asker.cross_back(self._tx, response, target=False)
+            self._leg.shared.endpoint.respond(self._tx, back, now)
         self._over(now)
 
     def _challenged(self, response: Response, now: float) -> bool:

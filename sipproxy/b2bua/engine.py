@@ -19,13 +19,13 @@ from ..sip.endpoint import Endpoint, Transmit
 from ..sip.flow import Flow, Listener
 from ..sip.headers import CSEQ, MAX_FORWARDS, PROXY_REQUIRE, REQUIRE, TO
 from ..sip.ids import Ids
-from ..sip.message import Request
+from ..sip.message import Headers, Request
 from ..sip.timers import Timer
 from ..sip.transaction import InviteServerTransaction, ServerTransaction
-from ..sip.uri import parse_uri
+from ..sip.uri import TOKEN, parse_uri
 from .call import Call
 from .events import Fact, RequestArrived, Routed
-from .forward import Forward
+from .forward import Forward, between
 from .health import Probe
 from .rewrite import ALLOW, OUR_SUPPORTED, TRANSPARENT_TAGS
 from .routing import Router, Trunk
@@ -36,7 +36,10 @@ from .shared import Lookup, Shared
 STRANGER = TrunkTrace(accept=Accept.LINK)
 # They make sense inside a dialog only; outside of ours there is none.
 IN_DIALOG_ONLY = frozenset(("BYE", "PRACK", "UPDATE"))
+# With a To-tag they belong to a dialog of a call, and that would be ours.
+DIALOG_METHODS = IN_DIALOG_ONLY | {"INVITE", "INFO", "REFER"}
 NOT_RELAYED = frozenset(("REFER",))
+_PLAIN = TOKEN | frozenset("/:=")
 INTERACTION_LENGTH = 128  # characters of an interaction id that are kept
 
 
@@ -106,6 +109,9 @@ class Engine:
         for probe in self._probes:
             probe.stopped = True
         self._probes = []
+        for name, trunk in router.trunks.items():
+            if (known := self.shared.router.trunks.get(name)) is not None:
+                trunk.take_over(known)
         self.shared.router = router
         self._start_probes(now)
 
@@ -149,17 +155,17 @@ class Engine:
                 else:
                     leg.call.requested(leg, tx, request, now)
                 return
-            if request.method == "INVITE" or request.method in IN_DIALOG_ONLY:
+            if request.method in DIALOG_METHODS:
                 self._refuse(tx, request, 481, now)
                 return
-        flow = tx.flow
+        flow = tx.source
         assert flow is not None
         source = shared.router.trunk_of(flow)
         uri = request.parsed_uri
         if request.method == "OPTIONS" and (uri.user is None and shared.is_us(uri.host, uri.port)):
             self._options(tx, request, now)
             return
-        candidates = shared.router.choose(source, uri)
+        candidates = between(request, source, shared) or shared.router.choose(source, uri)
         if candidates is None and (source is None or not isinstance(tx, InviteServerTransaction)):
             # A stranger gets no span: whoever scans the network must not fill the trace store.
             shared.count("no_route", "" if source is None else source.name)
@@ -186,9 +192,9 @@ class Engine:
         candidates: list[Trunk] | None,
         now: float,
     ) -> None:
-        origin, interaction_id, session_id = self._origin(request, source)
-        baggage = _baggage(origin, interaction_id)
-        self._tell_arrived(origin, request, source, flow, interaction_id, session_id, now)
+        origin, interaction, session_id = self._origin(request, source)
+        baggage = _baggage(origin, interaction)
+        self._tell_arrived(origin, request, source, flow, interaction, session_id, now)
         call = Call(self.shared, origin.root, session_id=session_id, baggage=baggage)
         setup = Setup(call, tx, request, source, now)
         try:
@@ -210,9 +216,9 @@ class Engine:
         if request.headers.first(MAX_FORWARDS) == 0:
             self._refuse(tx, request, 483, now)
             return
-        origin, interaction_id, session_id = self._origin(request, source)
-        self._tell_arrived(origin, request, source, flow, interaction_id, session_id, now)
-        baggage = _baggage(origin, interaction_id)
+        origin, interaction, session_id = self._origin(request, source)
+        self._tell_arrived(origin, request, source, flow, interaction, session_id, now)
+        baggage = _baggage(origin, interaction)
         if origin.root.sampled:
             names = tuple(trunk.name for trunk in candidates)
             shared.facts.append(Routed(origin.root, shared.ids.span_id(), now, now, names, ""))
@@ -231,12 +237,16 @@ class Engine:
         known: tuple[TraceContext, str] | None = None
         if found.context is None:
             known = shared.challenges.find(request)
-            if known is None and session_id and settings.accept is not Accept.IGNORE:
-                call = shared.sessions.find(session_id)
-                known = None if call is None else (call, "session-id")
+            call = shared.sessions.find(session_id) if known is None and session_id else None
+            if call is not None and settings.accept is Accept.ADOPT:
+                known = (call, "session-id")
+            elif call is not None and settings.accept is Accept.LINK:
+                found.context, found.carrier = (
+                    call,
+                    "session-id",
+                )  # whose trace it names is not proved: a link
         origin = begin(found, settings.accept, ids=shared.ids, sample=shared.sample, known=known)
-        interaction = headers.text(shared.propagation.interaction_header.lower()) or ""
-        return origin, interaction.partition(";")[0].strip()[:INTERACTION_LENGTH], session_id
+        return origin, interaction_id(headers, shared.propagation.interaction_header), session_id
 
     def _tell_arrived(
         self,
@@ -244,7 +254,7 @@ class Engine:
         request: Request,
         source: Trunk | None,
         flow: Flow,
-        interaction_id: str,
+        interaction: str,
         session_id: str,
         now: float,
     ) -> None:
@@ -252,9 +262,7 @@ class Engine:
             name = "unknown" if source is None else source.name
             rtt_ms = None if source is None else source.rtt_ms
             self.shared.facts.append(
-                RequestArrived(
-                    origin.root, origin, now, name, request, flow, interaction_id, session_id, rtt_ms
-                )
+                RequestArrived(origin.root, origin, now, name, request, flow, interaction, session_id, rtt_ms)
             )
 
     def acknowledged(self, ack: Request, flow: Flow, now: float) -> None:
@@ -313,7 +321,17 @@ def _unknown_tags(request: Request) -> list[str]:
     return [tag for tag in wanted if tag not in TRANSPARENT_TAGS]
 
 
-def _baggage(origin: Origin, interaction_id: str) -> str:
-    if not interaction_id:
-        return origin.baggage
-    return add_baggage(origin.baggage, "interaction.id", interaction_id)
+def interaction_id(headers: Headers, header: str) -> str:
+    """The customer interaction: the configured header, else User-to-User (RFC 7433) unless that is a mere
+    number.
+    """
+    value = (headers.text(header.lower()) or "").partition(";")[0].strip()
+    if not value:
+        value = (headers.text("user-to-user") or "").partition(";")[0].strip()
+        if not _PLAIN.issuperset(value) or not value.strip("+0123456789-"):
+            return ""
+    return value[:INTERACTION_LENGTH]
+
+
+def _baggage(origin: Origin, interaction: str) -> str:
+    return add_baggage(origin.baggage, "interaction.id", interaction) if interaction else origin.baggage

@@ -14,16 +14,31 @@ from __future__ import annotations
 from ..propagation.context import TraceContext
 from ..sip.build import respond_to
 from ..sip.flow import UDP, Flow
-from ..sip.headers import FROM, TO
+from ..sip.headers import ROUTE
 from ..sip.message import Request, Response
 from ..sip.transaction import ClientTransaction, ServerTransaction
+from ..sip.uri import parse_uri
 from .events import Attempted, CallForgotten, Concluded
 from .leg import cseq_of, hops_left, stamp
-from .rewrite import DEFAULT_RULES, Identity, cross_request, cross_response
+from .rewrite import DEFAULT_RULES, forward_request, forward_response
 from .routing import Trunk
 from .shared import Shared
 
 _ADDS_ROUTE = ("SUBSCRIBE",)
+_BETWEEN = "sipproxy-between"
+_AND = "!"  # between two trunks' names, which are plain words
+
+
+def between(request: Request, source: Trunk | None, shared: Shared) -> list[Trunk] | None:
+    """The other of the two trunks that our Record-Route stands between, for what follows it; else None."""
+    if source is None or "route" not in request.headers.keys:
+        return None
+    uri = parse_uri(request.headers.every(ROUTE)[0].uri)
+    names = (uri.parameter(_BETWEEN) or "").split(_AND)
+    if len(names) != 2 or source.name not in names or not shared.is_us(uri.host, uri.port):
+        return None
+    other = shared.router.trunks.get(names[1] if names[0] == source.name else names[0])
+    return None if other is None else [other]
 
 
 class Forward:
@@ -111,25 +126,25 @@ class Forward:
 
     def _cross(self, trunk: Trunk, flow: Flow) -> Request:
         request = self._tx.request
-        sender, receiver = request.headers.first(FROM), request.headers.first(TO)
-        assert sender is not None and receiver is not None
         uri = request.parsed_uri
         if uri.is_sip and self.shared.is_us(uri.host, uri.port):
             target = uri.with_host(trunk.address.shown)
         else:
             target = request.uri[: -len(uri.headers) - 1] if uri.headers else request.uri
-        identity = Identity(target, "", "", request.call_id, cseq_of(request))
-        identity.max_forwards = hops_left(request)
-        crossed = cross_request(request, identity, trunk.rules)
-        source = request.headers
-        for key in ("from", "to", "call-id", "cseq"):  # as they came
-            crossed.headers.lines[crossed.headers.keys.index(key)] = source.lines[source.keys.index(key)]
-        for key, line in zip(source.keys, source.lines, strict=True):
-            if key == "contact":
-                crossed.headers.add_line(key, line)
-        if request.method in _ADDS_ROUTE:
+        routes = [
+            route.with_tag("")
+            for route in request.headers.every(ROUTE)
+            if not self.shared.is_us(parse_uri(route.uri).host, parse_uri(route.uri).port)
+        ]
+        crossed = forward_request(request, target, routes, hops_left(request), trunk.rules)
+        if request.method in _ADDS_ROUTE and self._source is not None:
             value = self.shared.contact(flow)
-            crossed.headers.add("Record-Route", f"{value[:-1]};lr>")
+            between = f"{_BETWEEN}={self._source.name}{_AND}{trunk.name}"
+            line = f"Record-Route: {value[:-1]};lr;{between}>"
+            keys = crossed.headers.keys
+            at = keys.index("record-route") if "record-route" in keys else len(keys)
+            keys.insert(at, "record-route")
+            crossed.headers.lines.insert(at, line)
         stamp(self.shared, crossed, self._context, trunk, flow, self._baggage)
         return crossed
 
@@ -142,14 +157,8 @@ class Forward:
             self.next(503, "", now)
             return
         base = respond_to(self._tx.request, response.status, response.reason)
-        to_line = response.headers.lines[response.headers.keys.index("to")]
-        base.headers.lines[base.headers.keys.index("to")] = to_line
         rules = DEFAULT_RULES if self._source is None else self._source.rules
-        if "record-route" in response.headers:
-            for key, line in zip(response.headers.keys, response.headers.lines, strict=True):
-                if key == "record-route":
-                    base.headers.add_line(key, line)
-        self._answer(cross_response(base, response, rules, ""), "", now)
+        self._answer(forward_response(base, response, rules), "", now)
 
     def timed_out(self, tx: ClientTransaction, now: float) -> None:
         """Silence: so be it."""

@@ -17,12 +17,13 @@ from .shared import Shared
 class Probe:
     """One trunk's prober; lives as long as its router."""
 
-    __slots__ = ("_sent_at", "_shared", "_trunk", "stopped")
+    __slots__ = ("_open", "_sent_at", "_shared", "_trunk", "stopped")
 
     def __init__(self, shared: Shared, trunk: Trunk) -> None:
         self._shared = shared
         self._trunk = trunk
         self._sent_at = 0.0
+        self._open: ClientTransaction | None = None  # the probe that is not answered yet
         self.stopped = False
 
     def expire(self, timer: Timer, now: float) -> None:
@@ -30,6 +31,8 @@ class Probe:
         if self.stopped:
             return
         shared, trunk = self._shared, self._trunk
+        if self._open is not None:
+            self._failed()  # a whole pause without an answer
         shared.endpoint.timers.start(Timer.PROBE, now + trunk.settings.health.options_every_s, self)
         address = trunk.address
         if trunk.flows is not None:
@@ -53,12 +56,15 @@ class Probe:
         headers.add("Accept", "application/sdp")
         headers.add("Content-Length", "0")
         self._sent_at = now
-        shared.endpoint.send(Request("OPTIONS", f"sip:{self._trunk.address.shown}", headers), flow, self, now)
+        self._open = shared.endpoint.send(
+            Request("OPTIONS", f"sip:{self._trunk.address.shown}", headers), flow, self, now
+        )
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
         """An answer, whatever it says, is a sign of life; 408 and 503 are somebody else's word for none."""
-        if response.status < 200:
-            return
+        if response.status < 200 or tx is not self._open:
+            return  # a late one says nothing of now
+        self._open = None
         if response.status in (408, 503):
             self._failed()
             return
@@ -71,11 +77,16 @@ class Probe:
 
     def timed_out(self, tx: ClientTransaction, now: float) -> None:
         """Silence."""
-        self._failed()
+        self._ended(tx)
 
     def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
         """No way there."""
-        self._failed()
+        self._ended(tx)
+
+    def _ended(self, tx: ClientTransaction) -> None:
+        if tx is self._open:
+            self._open = None
+            self._failed()
 
     def _failed(self) -> None:
         trunk = self._trunk

@@ -64,6 +64,7 @@ class Leg:
         "peer",
         "pinned",
         "role",
+        "rseq_shift",
         "shared",
         "trunk",
     )
@@ -85,6 +86,7 @@ class Leg:
         self.invite_in: InviteServerTransaction | None = None  # the peer's open re-INVITE
         self.invite_out: InviteClientTransaction | None = None  # ours
         self.invite_cseq = 0  # of the INVITE that PRACK on this leg names
+        self.rseq_shift: int | None = None  # how much higher RSeq is here than on the peer's leg
         self.answer: Answer | None = None  # a 2xx of ours that waits for its ACK
         self.ack: Transmit | None = None  # our last ACK for a 2xx
         self.ack_cseq = 0
@@ -119,6 +121,8 @@ class Leg:
         identity.contact = self.shared.contact(self.flow)
         identity.routes = routes
         identity.invite_cseq = self.invite_cseq
+        if self.peer is not None:
+            identity.rseq_shift = self.peer.rseq_shift or 0
         return identity, hop
 
     def cross(self, request: Request) -> tuple[Request, str]:

@@ -76,6 +76,7 @@ class Relay:
             assert isinstance(self._tx, InviteServerTransaction)
             leg.invite_in = self._tx
             peer.invite_cseq = self._peer_cseq
+            leg.rseq_shift = None  # RSeq of its 1xx passes as it is
             leg.shared.endpoint.respond(self._tx, respond_to(request, 100), now)
             leg.shared.endpoint.timers.start(Timer.RING, now + leg.shared.timeouts.ring_s, self._reminder)
             leg.shared.open_invites[self._tx] = self
@@ -97,7 +98,7 @@ class Relay:
 
     def cancelled(self, cancel: Request, now: float) -> None:
         """The asker takes its re-INVITE back; what the other side makes of it passes as usual."""
-        self._withdrawal.want(self.client, cancel.headers.text("reason"), now)
+        self._withdrawal.want(self.client, ", ".join(cancel.headers.values("reason")) or None, now)
 
     def expire(self, timer: Timer, now: float) -> None:
         """A re-INVITE that was answered provisionally and then no more."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..propagation.carriers import CONTEXT_HEADERS, strip_pai
 from ..sip.build import REASONS
-from ..sip.headers import RACK, SUPPORTED, key_of, learn
+from ..sip.headers import RACK, SUPPORTED, TO, key_of, learn
 from ..sip.message import Headers, Request, Response
 from ..sip.uri import parse_uri
 from ..sip.values import NameAddr
@@ -87,6 +87,14 @@ _BASE: dict[str, int] = {
             "Subscription-State",
             "Refer-To",
             "Expires",
+            "WWW-Authenticate",
+            "Proxy-Authenticate",
+            "Authorization",
+            "Proxy-Authorization",
+            "Authentication-Info",
+            "Retry-After",
+            "Unsupported",
+            "Reason",
         )
     },
 }
@@ -132,6 +140,7 @@ class Identity:
         "invite_cseq",
         "max_forwards",
         "routes",
+        "rseq_shift",
         "to_value",
         "uri",
     )
@@ -146,6 +155,7 @@ class Identity:
         self.max_forwards = 70
         self.routes: tuple[str, ...] = ()
         self.invite_cseq = 0  # what RAck has to name on the leg it goes to
+        self.rseq_shift = 0  # how much higher the RSeq is on the leg that RAck comes from
 
 
 def cross_request(request: Request, identity: Identity, rules: HeaderRules) -> Request:
@@ -202,7 +212,9 @@ def _filtered(action: int, line: str, source: Headers, identity: Identity) -> st
     if action == _PAI:
         return without_context(line)
     rack = source.first(RACK)
-    return "" if rack is None else f"RAck: {rack.rseq} {identity.invite_cseq} {rack.method}"
+    if rack is None:
+        return ""
+    return f"RAck: {rack.rseq - identity.rseq_shift} {identity.invite_cseq} {rack.method}"
 
 
 def without_context(line: str) -> str:
@@ -237,12 +249,14 @@ _RESPONSE_DROP = frozenset(
         *CONTEXT_HEADERS,
     )
 )
+# Their Contacts say where else to look, and are nobody's remote target.
+_POINTING = frozenset((300, 301, 302, 305, 380, 485))
 
 
 def cross_response(base: Response, response: Response, rules: HeaderRules, contact: str) -> Response:
     """Fill `base`, our answer on the other leg, with what passes of the response that came.
 
-    `contact` replaces a Contact; where it is empty (3xx, REGISTER, ...) Contact lines pass as they are.
+    `contact` replaces a Contact; where it is empty only Contacts that point elsewhere pass (3xx, 485).
     """
     keys = base.headers.keys
     lines = base.headers.lines
@@ -254,10 +268,14 @@ def cross_response(base: Response, response: Response, rules: HeaderRules, conta
         action = actions.get(key, otherwise)
         if action == _DROP:
             continue
-        if action == _CONTACT and contact:
-            if key in keys:
+        if action == _CONTACT:
+            if not contact:
+                if response.status not in _POINTING:
+                    continue
+            elif key in keys:
                 continue
-            line = f"Contact: {contact}"
+            else:
+                line = f"Contact: {contact}"
         elif action == _SUPPORTED:
             line = without_opaque_tags(line)
             if not line:
@@ -271,6 +289,74 @@ def cross_response(base: Response, response: Response, rules: HeaderRules, conta
     base.body = response.body
     base.reason = response.reason or REASONS.get(response.status, "")
     return base
+
+
+# Of a request outside our dialogs these are the peers' own, and pass as they came.
+_FORWARDED = frozenset(
+    (
+        "from",
+        "call-id",
+        "cseq",
+        "contact",
+        "record-route",
+        "path",
+        "service-route",
+        "timestamp",
+        "replaces",
+        "target-dialog",
+    )
+)
+
+
+def forward_request(request: Request, uri: str, routes: list[str], hops: int, rules: HeaderRules) -> Request:
+    """A request outside our dialogs as it leaves: without Via and trace context; `routes` are those behind
+    us.
+    """
+    keys: list[str] = []
+    lines: list[str] = []
+    source = request.headers
+    actions, otherwise = rules.actions, rules.otherwise
+    for key, line in zip(source.keys, source.lines, strict=True):
+        action = actions.get(key, otherwise)
+        if key == "max-forwards" or key == "route":
+            continue
+        if key == "to":
+            line = _without_header_part(request, line)
+        elif action == _PAI:
+            line = without_context(line)
+        elif key not in _FORWARDED and action == _DROP:
+            continue
+        keys.append(key)
+        lines.append(line)
+    headers = Headers(keys, lines)
+    headers.add_line("max-forwards", f"Max-Forwards: {hops}")
+    for route in routes:
+        headers.add_line("route", f"Route: {route}")
+    rules.apply_set(headers)
+    return Request(request.method, uri, headers, request.body)
+
+
+def forward_response(base: Response, response: Response, rules: HeaderRules) -> Response:
+    """Fill `base` with what passes of the response to such a request: all but the hop and trace context."""
+    actions, otherwise = rules.actions, rules.otherwise
+    for key, line in zip(response.headers.keys, response.headers.lines, strict=True):
+        if key == "to":
+            base.headers.lines[base.headers.keys.index("to")] = line
+        elif key in ("via", "from", "call-id", "cseq", "timestamp"):
+            continue
+        elif key in _FORWARDED or actions.get(key, otherwise) != _DROP:
+            base.headers.add_line(key, line)
+    base.body = response.body
+    base.reason = response.reason or REASONS.get(response.status, "")
+    return base
+
+
+def _without_header_part(request: Request, line: str) -> str:
+    receiver = request.headers.first(TO)
+    if receiver is None or "?" not in receiver.uri or not parse_uri(receiver.uri).headers:
+        return line
+    value = without_headers(receiver)
+    return f"To: {value};tag={receiver.tag}" if receiver.tag else f"To: {value}"
 
 
 def without_headers(address: NameAddr) -> str:

@@ -43,6 +43,15 @@ class Address:
         return host if self.port is None else f"{host}:{self.port}"
 
 
+class Load:
+    """How many calls a trunk carries, both directions; it outlives a reload of the configuration."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
 class Trunk:
     """One trunk while the proxy runs: its settings, and how it does."""
 
@@ -50,23 +59,23 @@ class Trunk:
         "_allowance",
         "_allowed_at",
         "address",
-        "calls",
         "closed_until",
         "down",
         "failures",
         "flows",
+        "load",
         "name",
         "rtt_ms",
         "rules",
         "settings",
     )
 
-    def __init__(self, name: str, settings: TrunkSettings) -> None:
+    def __init__(self, name: str, settings: TrunkSettings, aliases: tuple[str, ...] = ()) -> None:
         self.name = name
         self.settings = settings
         self.address = Address(settings.address)
-        self.rules = HeaderRules(settings.headers, settings.trace.aliases)
-        self.calls = 0  # in progress, both directions
+        self.rules = HeaderRules(settings.headers, aliases or settings.trace.aliases)
+        self.load = Load()
         self.down = False  # as OPTIONS found it
         self.failures = 0  # probes in a row
         self.closed_until = 0.0  # it said Retry-After
@@ -82,6 +91,11 @@ class Trunk:
         """Whether the configuration names the transport, so that size does not change it."""
         return self.address.transport is not None
 
+    @property
+    def calls(self) -> int:
+        """How many calls are in progress, both directions."""
+        return self.load.calls
+
     def usable(self, now: float) -> bool:
         """Whether a call should be tried here."""
         return not self.down and self.closed_until <= now
@@ -91,7 +105,7 @@ class Trunk:
         `release`.
         """
         limits = self.settings.limits
-        if limits.calls and self.calls >= limits.calls:
+        if limits.calls and self.load.calls >= limits.calls:
             return False
         if limits.cps:
             most = max(limits.cps, 1.0)
@@ -100,12 +114,20 @@ class Trunk:
             if self._allowance < 1.0:
                 return False
             self._allowance -= 1.0
-        self.calls += 1
+        self.load.calls += 1
         return True
 
     def release(self) -> None:
         """A call is over."""
-        self.calls -= 1
+        self.load.calls -= 1
+
+    def take_over(self, known: Trunk) -> None:
+        """Go on as the trunk of the same name did before the configuration was read again."""
+        self.load = known.load
+        self.rtt_ms = known.rtt_ms
+        self.closed_until = known.closed_until
+        if self.settings.address == known.settings.address:
+            self.down, self.failures = known.down, known.failures
 
     def measured(self, seconds: float) -> None:
         """Note a round trip; the figure moves by an eighth of the difference (RFC 6298's weight)."""
@@ -143,9 +165,11 @@ class Router:
         """Build from settings. Raises ConfigurationError."""
         faults: list[str] = []
         built: dict[str, Trunk] = {}
+        # What any trunk reads context from must not cross to any other as if it were a header like others.
+        aliases = tuple({alias for settings in trunks.values() for alias in settings.trace.aliases})
         for name, settings in trunks.items():
             try:
-                built[name] = Trunk(name, settings)
+                built[name] = Trunk(name, settings, aliases)
             except RemoteProtocolError as error:
                 faults.append(f"trunks.{name}.address: {error.reason}")
         if faults:

@@ -22,7 +22,7 @@ from ..sip.headers import MAX_FORWARDS, RETRY_AFTER, VIA
 from ..sip.message import Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import InviteServerTransaction
-from ..sip.values import split_commas
+from ..sip.values import MAX_NUMBER, parse_number, split_commas
 from .answer import Answer
 from .attempt import Attempt
 from .call import Call
@@ -45,6 +45,7 @@ class Setup:
         "_forked",
         "_over",
         "_rang_at",
+        "_rseq",
         "_spare",
         "_trunk",
         "_tx",
@@ -73,6 +74,7 @@ class Setup:
         self._forked = False  # the caller knows a dialog of ours already: the next one needs another tag
         self._over = False
         self._rang_at = 0.0
+        self._rseq = 0  # the highest that the caller has heard
         call.setup = self
         self.shared.open_invites[tx] = self
 
@@ -204,9 +206,22 @@ class Setup:
         leg.dialog.refresh_target(response)
         if response.to_tag and response.body:
             self._early_media = True
-        self.shared.endpoint.respond(self._tx, caller.cross_back(self._tx, response, target=True), now)
+        crossed = caller.cross_back(self._tx, response, target=True)
+        if "rseq" in crossed.headers:
+            self._number(caller, crossed)
+        self.shared.endpoint.respond(self._tx, crossed, now)
         if self.call.root.sampled:
             self.shared.facts.append(Progressed(self.call.root.span_id, response.status, now))
+
+    def _number(self, caller: Leg, response: Response) -> None:
+        """RSeq goes on over all that answer this INVITE, as the caller may count (RFC 3262 section 4)."""
+        theirs = parse_number(response.headers.text("rseq") or "", "RSeq", MAX_NUMBER)
+        if caller.rseq_shift is None:
+            caller.rseq_shift = self._rseq + 1 - theirs if self._rseq else 0
+        ours = theirs + caller.rseq_shift
+        self._rseq = max(self._rseq, ours)
+        if caller.rseq_shift:
+            response.headers.set("RSeq", str(ours))
 
     def caller_leg(self) -> Leg:
         """A dialog of its own towards the caller, for one of the callee's."""
@@ -291,7 +306,7 @@ class Setup:
             return
         if self.call.root.sampled:
             self.shared.facts.append(Milestone(self.call.root.span_id, "CANCEL", now))
-        self._withdraw(cancel.headers.text("reason") or "", now)
+        self._withdraw(", ".join(cancel.headers.values("reason")), now)
         self._refuse(487, "", now)
 
     @property

@@ -9,6 +9,7 @@ expire     due timers -> transactions and other owners
 from __future__ import annotations
 
 from typing import Protocol
+from zlib import crc32
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .build import mended, respond_to
@@ -124,7 +125,8 @@ class Endpoint:
 
     def _receive_response(self, response: Response, now: float) -> None:
         check_response(response)
-        if response.headers.keys.count("via") > 1:  # not ours alone: misrouted (RFC 3261 section 8.1.3.3)
+        top = response.headers.text("via") or ""
+        if response.headers.keys.count("via") > 1 or "," in top:  # misrouted (RFC 3261 section 8.1.3.3)
             self._user.count("stray_response")
             return
         via, cseq = response.headers.first(VIA), response.headers.first(CSEQ)
@@ -161,6 +163,10 @@ class Endpoint:
         if not request.to_tag:
             cseq = request.headers.first(CSEQ)
             merge_key = f"{request.call_id} {request.from_tag} {cseq.number if cseq else 0} {method}"
+            if method != "INVITE":
+                merge_key += (
+                    f" {request.uri}"  # what is relayed as it is may come by again, for somebody else
+                )
             if method != "CANCEL" and merge_key in self._merged:
                 raise RemoteProtocolError("merged request", status=482)
         reliable = flow.transport != UDP
@@ -170,6 +176,7 @@ class Endpoint:
             tx = OtherServerTransaction(request, reliable=reliable)
         tx.key = key
         tx.local_tag = self._ids.hex(16)
+        tx.source = flow
         tx.flow = reply_flow(via, flow)
         self._servers[key] = tx
         if merge_key and method != "CANCEL":
@@ -208,7 +215,8 @@ class Endpoint:
             if via is None:
                 return
             stamp_via(request, via, flow)
-            tag = "" if has_tag(request) else self._ids.hex(16)
+            # Without a transaction the tag comes from the branch: each repeat gets the same (section 8.2.7).
+            tag = "" if has_tag(request) else f"{crc32(via.branch.encode('utf-8', 'surrogateescape')):08x}"
             response = respond_to(request, error.status, error.reason)
         except RemoteProtocolError:
             return
@@ -337,15 +345,15 @@ class Endpoint:
 
     def _run(self, tx: Transaction, effects: list[Effect], now: float) -> None:
         for effect in effects:
-            kind = type(effect)
-            if kind is Send:
-                self.outbox.append(Transmit(effect.wire, tx.flow))  # type: ignore[union-attr,arg-type]
-            elif kind is StartTimer:
-                self.timers.start(effect.timer, effect.at, tx)  # type: ignore[union-attr]
-            elif kind is Deliver:
-                self._deliver(tx, effect.message, now)  # type: ignore[union-attr]
+            if isinstance(effect, Send):
+                if tx.flow is not None:
+                    self.outbox.append(Transmit(effect.wire, tx.flow))
+            elif isinstance(effect, StartTimer):
+                self.timers.start(effect.timer, effect.at, tx)
+            elif isinstance(effect, Deliver):
+                self._deliver(tx, effect.message, now)
             else:
-                self._forget(tx, timed_out=effect.timed_out, now=now)  # type: ignore[union-attr]
+                self._forget(tx, timed_out=effect.timed_out, now=now)
 
     def _deliver(self, tx: Transaction, message: Request | Response, now: float) -> None:
         if isinstance(message, Response):

@@ -48,13 +48,15 @@ def _below_top(line: str) -> str:
 
 
 def reply_flow(via: Via, flow: Flow) -> Flow:
-    """Where responses go: back by the connection, or to the source, by its port where rport is asked for;
-    never to maddr.
+    """Where responses go: back by the connection, and if that is gone to sent-by's port (RFC 3261 section
+    18.2.2); on UDP to the source, by its port where rport is asked for. Never to maddr.
     """
-    if flow.transport != UDP or "rport" in via.parameters:
+    if flow.transport == UDP and "rport" in via.parameters:
         return flow
     port = via.port or 5060
-    return flow if port == flow.port else Flow(UDP, flow.host, port, 0, flow.listener)
+    return (
+        flow if port == flow.port else Flow(flow.transport, flow.host, port, flow.connection, flow.listener)
+    )
 
 
 def server_key(via: Via, request: Request, method: str) -> str:

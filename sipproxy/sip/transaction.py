@@ -255,13 +255,14 @@ class OtherClientTransaction(ClientTransaction):
 class ServerTransaction(Transaction):
     """A peer's request, and what we answered."""
 
-    __slots__ = ("_answer", "local_tag", "merge_key", "request")
+    __slots__ = ("_answer", "local_tag", "merge_key", "request", "source")
 
     def __init__(self, request: Request, *, reliable: bool) -> None:
         super().__init__(reliable=reliable)
         self.request = request
         self._answer: list[Effect] = []  # what a repeated request gets
         self.merge_key = ""
+        self.source: Flow | None = None  # where it came from; `flow` is where answers go
         self.local_tag = ""  # the To-tag of our answers, where the user has no reason for another
 
     @property

@@ -54,6 +54,10 @@ _REQUEST, _ATTEMPT, _ROUTE = Place.REQUEST, Place.ATTEMPT, Place.ROUTE
 _DIALOG, _IN_DIALOG = Place.DIALOG, Place.IN_DIALOG
 
 
+# What a route can fail of besides the contract's words is told by the status it earns.
+_ROUTE_ERRORS = {"no_route": "403", "max_forwards": "483", "loop": "482", "draining": "overload"}
+
+
 class SpanBook:
     """The open spans of all calls. `wall_offset` and the core's `now` together are the seconds since 1970."""
 
@@ -171,7 +175,7 @@ class SpanBook:
         span = OpenSpan(call, context, root_id, _ROUTE, "route", INTERNAL, fact.began_at, None, attributes)
         if fact.error:
             span.failed = True
-            attributes["error.type"] = fact.error
+            attributes["error.type"] = _ROUTE_ERRORS.get(fact.error, fact.error)
         span.ended_at = fact.at
         self._finished.append(span.record(self._offset_ns))
 

@@ -47,7 +47,8 @@ def test_answers_go_where_the_request_came_from() -> None:
     for tx in bench.user.open:
         bench.endpoint.respond(tx, respond_to(tx.request, 200), 0.0)
     sent = bench.sent()
-    assert [each.flow for each in sent] == [source, Flow(UDP, "198.51.100.1", 5070, 0, 0), STREAM]
+    back = Flow(TCP, STREAM.host, 5060, STREAM.connection, STREAM.listener)  # sent-by's port, if it has gone
+    assert [each.flow for each in sent] == [source, Flow(UDP, "198.51.100.1", 5070, 0, 0), back]
     assert b"rport=7777;received=198.51.100.1" in sent[0].data
 
 

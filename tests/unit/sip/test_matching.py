@@ -87,9 +87,9 @@ def test_answers_by_datagram_go_to_the_source(via: str, port: int) -> None:
     assert reply_flow(Via.parse(via), SOURCE) == Flow(UDP, "198.51.100.7", port, 0, 3)
 
 
-def test_answers_by_stream_go_back_by_it() -> None:
+def test_answers_by_stream_go_back_by_it_or_to_the_port_of_sent_by() -> None:
     flow = Flow(TCP, "198.51.100.7", 40000, 12, 1)
-    assert reply_flow(Via.parse("SIP/2.0/TCP h:5070"), flow) is flow
+    assert reply_flow(Via.parse("SIP/2.0/TCP h:5070"), flow) == Flow(TCP, "198.51.100.7", 5070, 12, 1)
 
 
 def key(data: bytes, method: str) -> str:

@@ -207,7 +207,7 @@ def test_a_route_that_leads_nowhere_is_an_error(tell: Telling) -> None:
         call.is_forgotten(),
     )
     route = tell.one("route", "INTERNAL")
-    assert (route.failed, route.attributes) == (True, {"error.type": "no_route"})
+    assert (route.failed, route.attributes) == (True, {"error.type": "403"})
     assert not tell.one("INVITE", "SERVER").failed
 
 

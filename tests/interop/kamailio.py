@@ -1,0 +1,266 @@
+"""Kamailio as the session border controller in front: a proxy that stays in the route of every call.
+
+It passes calls on to the first of its `targets` that is up (dispatcher), and to the next one on
+503 or silence. Calls that come back from a target go to the `callee`. A request inside a call that does not
+follow the route set is refused. What it sends on it notes (`Hop`), and what it hears as well (`Reply`).
+
+    with Kamailio("127.0.0.4:5060", folder, targets=["sip:127.0.0.1:5080"]) as kamailio: ...
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from tests.support.ports import is_listening
+
+from .programs import require
+
+_START_S = 10.0
+_STOP_S = 10.0
+_OPTIONS = ["-DD", "-E", "-m", "32", "-M", "4"]  # main process in front, log to stderr, 32 and 4 MB of memory
+_PROBING = """\
+modparam("dispatcher", "ds_ping_interval", 1)
+modparam("dispatcher", "ds_probing_mode", 1)
+modparam("dispatcher", "ds_probing_threshold", 1)
+"""
+_HOP = re.compile(r"HOP (\S+) (\S+) (\S+) (\S+) (.*)$")
+_ROUTE = re.compile(r"<sip:[^>]*>")
+_REPLY = re.compile(r"REPLY (\d+) (\S+) (\S+) (.*)$")
+_TRANSPORTS = {"1": "udp", "2": "tcp"}  # Kamailio's numbers
+_UNHAPPY = re.compile(r" (?:ERROR|CRITICAL|ALERT|BUG): ")
+_PARTING = "receive_fd(): EOF"  # its children say so of each other when all are stopped
+
+_CONFIG = """\
+#!KAMAILIO
+debug=1
+log_stderror=yes
+fork=yes
+children=1
+tcp_children=1
+tcp_source_ipv4={host}
+auto_aliases=no
+dns=no
+rev_dns=no
+{listen}
+
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "xlog.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "dispatcher.so"
+
+modparam("rr", "enable_full_lr", 1)
+modparam("rr", "append_fromtag", 1)
+modparam("tm", "fr_timer", 2000)
+modparam("dispatcher", "list_file", "{folder}/dispatcher.list")
+modparam("dispatcher", "flags", 2)
+{probing}
+
+request_route {{
+    if (!mf_process_maxfwd_header("70")) {{
+        sl_send_reply("483", "Too Many Hops");
+        exit;
+    }}
+{strip}
+    add_local_rport();
+    force_rport();
+    if (is_method("CANCEL")) {{
+        if (t_check_trans()) t_relay();
+        exit;
+    }}
+    t_check_trans();
+    if (has_totag()) {{
+        if (loose_route()) {{
+            t_relay();
+        }} else if (is_method("ACK")) {{
+            if (t_check_trans()) t_relay();
+        }} else {{
+            sl_send_reply("404", "Not In The Route");
+        }}
+        exit;
+    }}
+    if (!is_method("INVITE")) {{
+        sl_send_reply("405", "Method Not Allowed");
+        exit;
+    }}
+    record_route();
+    if (ds_is_from_list("1", "3")) {{
+        $du = "{callee}";
+        t_relay();
+        exit;
+    }}
+    if (!ds_select_dst("1", "8")) {{
+        sl_send_reply("503", "Nobody There");
+        exit;
+    }}
+    t_on_failure("NEXT");
+    t_relay();
+}}
+
+failure_route[NEXT] {{
+    if (t_is_canceled()) exit;
+    if (t_check_status("503") or t_branch_timeout()) {{
+        if (ds_next_dst()) {{
+            t_on_failure("NEXT");
+            t_relay();
+        }}
+    }}
+}}
+
+onsend_route {{
+    xlog("L_NOTICE", "HOP $rm $si:$sp $sndto(ip):$sndto(port) $sndto(proto) $(hdr(Route)[*])\\n");
+}}
+
+reply_route {{
+    xlog("L_NOTICE", "REPLY $rs $rm $si:$sp $hdr(Via)\\n");
+}}
+
+event_route[dispatcher:dst-down] {{
+    xlog("L_NOTICE", "DOWN $ru\\n");
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A request that it sent on."""
+
+    method: str
+    source: str  # host:port
+    target: str
+    transport: str  # udp, tcp
+    route: tuple[str, ...]  # the Route that it came with
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response that it heard."""
+
+    status: int
+    method: str
+    source: str
+    via: str  # the topmost, which is its own
+
+
+class Kamailio:
+    """One Kamailio: a main process and its children."""
+
+    def __init__(
+        self,
+        address: str,
+        folder: Path,
+        *,
+        targets: Sequence[str],
+        callee: str = "sip:127.0.0.1:9",
+        advertise: str = "",
+        strip: Sequence[str] = (),
+        probes: bool = False,
+    ) -> None:
+        program = require("kamailio", "kamailio")
+        self.address = address
+        self.lines: list[str] = []
+        self._written = threading.Condition()
+        folder.mkdir(parents=True)
+        named = f" advertise {advertise}" if advertise else ""
+        rows = [f"1 {target} 0 {len(targets) - place}\n" for place, target in enumerate(targets)]
+        (folder / "dispatcher.list").write_text("".join(rows))
+        config = _CONFIG.format(
+            folder=folder,
+            host=address.rpartition(":")[0],
+            listen="\n".join(f"listen={transport}:{address}{named}" for transport in ("udp", "tcp")),
+            strip="\n".join(f'    remove_hf("{name}");' for name in strip),
+            probing=_PROBING if probes else "",
+            callee=callee,
+        )
+        (folder / "kamailio.cfg").write_text(config)
+        self._process = subprocess.Popen(
+            [program, *_OPTIONS, "-Y", str(folder), "-f", str(folder / "kamailio.cfg")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # a group of its own: the main process could leave children behind
+        )
+        assert self._process.stderr is not None
+        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)
+        self._reader.start()
+
+    @property
+    def hops(self) -> list[Hop]:
+        """All that it sent on, in order; complete once it has been stopped."""
+        found = (match.groups() for match in map(_HOP.search, self.lines) if match)
+        return [
+            Hop(method, source, target, _TRANSPORTS[number], tuple(_ROUTE.findall(route)))
+            for method, source, target, number, route in found
+        ]
+
+    @property
+    def replies(self) -> list[Reply]:
+        """All that it heard, in order; complete once it has been stopped."""
+        found = (match.groups() for match in map(_REPLY.search, self.lines) if match)
+        return [Reply(int(status), method, source, via) for status, method, source, via in found]
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it held to be wrong."""
+        return [line for line in self.lines if _UNHAPPY.search(line) and _PARTING not in line]
+
+    def wait_until_down(self, target: str, timeout_s: float) -> None:
+        """Return once its probes found that target to be down."""
+        self._wait_for(lambda: any(line.endswith(f"DOWN {target}") for line in self.lines), timeout_s)
+
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        with self._written:
+            if not self._written.wait_for(condition, timeout_s):
+                raise AssertionError(f"not within {timeout_s} s; kamailio wrote:\n" + "\n".join(self.lines))
+
+    def _wait_until_listening(self) -> None:
+        host, _, port = self.address.rpartition(":")
+        deadline = time.monotonic() + _START_S
+        while not (is_listening(host, int(port), "udp") and is_listening(host, int(port), "tcp")):
+            try:
+                self._process.wait(0.01)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() < deadline:
+                    continue
+            self._stop()
+            raise AssertionError("kamailio does not listen:\n" + "\n".join(self.lines))
+
+    def _read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._written:
+                    self.lines.append(line.rstrip("\n"))
+                    self._written.notify_all()
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._reader.join()
+
+    def __enter__(self) -> Self:
+        self._wait_until_listening()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
