@@ -160,6 +160,10 @@ class Leg:
     def send(self, request: Request, hop: str, user: LegUser, now: float) -> None:
         """Send in a transaction of its own; `user` hears what comes of it."""
         endpoint, pinned = self.shared.endpoint, self.pinned
+        known = self._known_way(hop)
+        if known is not None:
+            user.sent(endpoint.send(request, known, user, now, pinned=pinned))
+            return
 
         def then(flows: list[Flow], at: float) -> None:
             if not flows:
@@ -180,6 +184,10 @@ class Leg:
             request = cross_request(ack, identity, self.rules)
             self.stamp(request, context)
         self.ack_cseq = cseq
+        known = self._known_way(hop)
+        if known is not None:
+            self.ack = self.shared.endpoint.send_once(request, known, pinned=self.pinned)
+            return
 
         def then(flows: list[Flow], at: float) -> None:
             if flows:
@@ -191,6 +199,12 @@ class Leg:
         """The peer repeats its 2xx: so our ACK got lost."""
         if self.ack is not None and self.ack_cseq == cseq:
             self.shared.endpoint.outbox.append(self.ack)
+
+    def _known_way(self, hop: str) -> Flow | None:
+        """The flow to a next hop that was reached before, where nothing waits and no stream comes first."""
+        if hop != self._hop or self._held is not None or (self.flow.connection and not self.dialog.route_set):
+            return None
+        return self._hop_flow
 
     def _reach(self, hop: str, then: Located, now: float) -> None:
         """Call `then` with the flows to a next hop: the peer's own connection first, where it has one."""

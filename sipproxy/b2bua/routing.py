@@ -8,6 +8,7 @@ route          -> trunks     in order; those that are down, full or asked us to 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from ..errors import ConfigurationError, RemoteProtocolError
@@ -219,6 +220,7 @@ class Router:
         return None
 
 
+@lru_cache(maxsize=1024)
 def is_ip(host: str) -> bool:
     """Whether this is an IP literal."""
     if ":" not in host and not host[-1:].isdigit():

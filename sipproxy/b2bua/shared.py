@@ -4,6 +4,7 @@ gather.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -77,7 +78,7 @@ class Challenges:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._known: dict[str, TraceContext] = {}
-        self._order: list[str] = []
+        self._order: deque[str] = deque()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -98,7 +99,7 @@ class Challenges:
 
     def expire(self, timer: Timer, now: float) -> None:
         """The oldest is forgotten; each has its timer, and all last equally long."""
-        self._known.pop(self._order.pop(0), None)
+        self._known.pop(self._order.popleft(), None)
 
 
 class Shared:
@@ -124,7 +125,7 @@ class Shared:
         self.names = names  # hosts that are us
         self.facts: list[Fact] = []
         self.lookups: list[Lookup] = []
-        self.legs: dict[str, Leg] = {}  # by our tag
+        self.legs: dict[str, Leg] = {}  # by both tags (Dialog.key)
         self.calls: set[Call] = set()
         self.open_invites: dict[InviteServerTransaction, Cancellable] = {}
         self.sessions = SessionIds()

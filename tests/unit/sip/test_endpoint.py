@@ -6,7 +6,7 @@ import pytest
 
 from sipproxy.errors import RemoteProtocolError
 from sipproxy.sip.build import respond_to
-from sipproxy.sip.flow import UDP, Flow
+from sipproxy.sip.flow import TCP, UDP, Flow
 from sipproxy.sip.message import Response
 from sipproxy.sip.transaction import (
     ServerTransaction,
