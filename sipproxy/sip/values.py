@@ -18,33 +18,12 @@ def split_commas(text: str) -> list[str]:
         return [text]
     if '"' not in text and "<" not in text:
         return [part.strip(LWS) for part in text.split(",")]
-    parts: list[str] = []
-    start = 0
-    quoted = bracketed = escaped = False
-    for at, character in enumerate(text):
-        if quoted:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                quoted = False
-        elif character == '"':
-            quoted = True
-        elif character == "<":
-            bracketed = True
-        elif character == ">":
-            bracketed = False
-        elif character == "," and not bracketed:
-            parts.append(text[start:at].strip(LWS))
-            start = at + 1
-    parts.append(text[start:].strip(LWS))
-    return parts
+    return [part.strip(LWS) for part in _split(text, ",")]
 
 
 def split_parameters(text: str) -> list[tuple[str, str | None]]:
     """`;a=1;b` as [("a", "1"), ("b", None)], names in lower case. RemoteProtocolError on an empty one."""
-    pieces = text.split(";") if '"' not in text else _split_quoted(text)
+    pieces = text.split(";") if '"' not in text else _split(text, ";")
     if pieces[0].strip(LWS):
         raise RemoteProtocolError("malformed parameters")
     found: list[tuple[str, str | None]] = []
@@ -65,10 +44,11 @@ def split_parameters(text: str) -> list[tuple[str, str | None]]:
     return found
 
 
-def _split_quoted(text: str) -> list[str]:
+def _split(text: str, separator: str) -> list[str]:
+    """The pieces between separators that stand neither in quotes nor, for commas, in angle brackets."""
     pieces: list[str] = []
     start = 0
-    quoted = escaped = False
+    quoted = bracketed = escaped = False
     for at, character in enumerate(text):
         if quoted:
             if escaped:
@@ -79,10 +59,14 @@ def _split_quoted(text: str) -> list[str]:
                 quoted = False
         elif character == '"':
             quoted = True
-        elif character == ";":
+        elif character == "<":
+            bracketed = separator == ","
+        elif character == ">":
+            bracketed = False
+        elif character == separator and not bracketed:
             pieces.append(text[start:at])
             start = at + 1
-    if quoted:
+    if quoted and separator == ";":
         raise RemoteProtocolError("unterminated quoted string")
     pieces.append(text[start:])
     return pieces
