@@ -28,7 +28,7 @@ from .net.resolver import Resolver
 from .net.transport import Transports
 from .sip.ids import Ids
 from .telemetry.export import SpanSink, open_sink
-from .telemetry.logs import Log, open_log
+from .telemetry.logs import LineWriter, Log, open_log
 from .telemetry.masking import Masker
 from .telemetry.sampling import sampler
 from .telemetry.spans import SpanBook
@@ -48,7 +48,8 @@ class Server:
         self._clock = clock
         settings = loaded.settings
         masker = Masker(settings.privacy)
-        self.log: Log = open_log(masker.mask_text, mask_id=masker.mask_id)
+        self._lines = LineWriter()
+        self.log: Log = open_log(masker.mask_text, mask_id=masker.mask_id, writer=self._lines)
         self._book = SpanBook(masker, wall_offset=lambda: time.time() - clock())
         self._sink = sink or open_sink(
             settings.tracing, version=__version__, region=settings.region, log=self.log
@@ -193,3 +194,4 @@ class Server:
             spans_dropped=self._sink.dropped,
             counts=self.engine.shared.counts,
         )
+        await loop.run_in_executor(None, self._lines.close, 1.0)

@@ -248,7 +248,7 @@ def regular_expression(text: str) -> None:
     """As Python's `re` understands it."""
     try:
         re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
 
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .setup import Setup
 
 
+MOST_FORKS = 32  # early dialogs of one INVITE
+
+
 class Phase(IntEnum):
     """Where an attempt is."""
 
@@ -152,7 +155,9 @@ class Attempt:
             self._tell_cancelled(self._withdrawal.try_now(self._tx, now), now)
         elif self.phase <= Phase.RINGING:
             self.phase = Phase.RINGING
-            if response.status > 100:
+            if len(self.legs) >= MOST_FORKS and response.to_tag not in self.legs:
+                self._setup.shared.count("too_many_forks", self.trunk.name)
+            elif response.status > 100:
                 self._setup.progressed(self, response, now)
 
     def _success(self, response: Response, now: float) -> None:

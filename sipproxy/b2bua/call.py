@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .setup import Setup
 
 
+MOST_NAMES = 8  # Session-IDs that one call is found by
 LONGEST_SESSION_S = 86400  # seconds; a Session-Expires beyond a day promises nothing
 
 
@@ -95,7 +96,7 @@ class Call:
 
     def known_as(self, session_id: str) -> None:
         """Find this call by a Session-ID from now on (RFC 7989)."""
-        if session_id and session_id not in self.session_ids:
+        if session_id and session_id not in self.session_ids and len(self.session_ids) < MOST_NAMES:
             self.session_ids.append(session_id)
             self.shared.sessions.remember(session_id, self.root)
 

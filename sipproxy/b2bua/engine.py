@@ -169,7 +169,10 @@ class Engine:
         if candidates is None and (source is None or not isinstance(tx, InviteServerTransaction)):
             # A stranger gets no span: whoever scans the network must not fill the trace store.
             shared.count("no_route", "" if source is None else source.name)
-            self._refuse(tx, request, 403, now)
+            if source is None:
+                self.endpoint.refuse_once(tx, 403, now)
+            else:
+                self._refuse(tx, request, 403, now)
             return
         unknown = _unknown_tags(request)
         if unknown:
@@ -195,7 +198,9 @@ class Engine:
         origin, interaction, session_id = self._origin(request, source)
         baggage = _baggage(origin, interaction)
         self._tell_arrived(origin, request, source, flow, interaction, session_id, now)
-        call = Call(self.shared, origin.root, session_id=session_id, baggage=baggage)
+        # A Session-ID leads to a call only where it was learned from somebody whose word counts.
+        trusted = source is not None and source.settings.trace.accept is Accept.ADOPT
+        call = Call(self.shared, origin.root, session_id=session_id if trusted else "", baggage=baggage)
         setup = Setup(call, tx, request, source, now)
         try:
             setup.start(candidates, now)

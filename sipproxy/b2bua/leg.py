@@ -266,7 +266,7 @@ def stamp(
     room: int | None = None
     if flow.transport == UDP:
         size = size_of(request)
-        if size > UDP_LIMIT - 700:  # less cannot get too large: 512 bytes is what tracestate may take
+        if size + 2 * len(context.tracestate) + len(baggage) > UDP_LIMIT - 400:  # what the names take is less
             room = max(UDP_LIMIT - size, 0) if size < UDP_LIMIT else None
     rows, dropped = write_sip(context, send, baggage=baggage, room=room)
     if dropped:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from zlib import crc32
 
 from ..errors import RemoteProtocolError
+from ..propagation.settings import Accept
 from ..sip.build import respond_to
 from ..sip.dialog import Dialog
 from ..sip.flow import UDP, Flow
@@ -31,6 +32,7 @@ from .leg import Leg, cseq_of
 from .rewrite import DEFAULT_RULES, cross_response
 from .routing import Trunk
 
+LONGEST_PAUSE_S = 300  # a trunk that asks for more is asked again all the same
 FAILOVER = frozenset((408, 500, 502, 503, 504))
 
 
@@ -202,7 +204,7 @@ class Setup:
         caller = leg.peer
         if caller is None:
             return
-        self.call.known_as(response.headers.text("session-id") or "")
+        self._learn_session(attempt.trunk, response)
         leg.dialog.refresh_target(response)
         if response.to_tag and response.body:
             self._early_media = True
@@ -212,6 +214,10 @@ class Setup:
         self.shared.endpoint.respond(self._tx, crossed, now)
         if self.call.root.sampled:
             self.shared.facts.append(Progressed(self.call.root.span_id, response.status, now))
+
+    def _learn_session(self, trunk: Trunk, response: Response) -> None:
+        if trunk.settings.trace.accept is Accept.ADOPT:
+            self.call.known_as(response.headers.text("session-id") or "")
 
     def _number(self, caller: Leg, response: Response) -> None:
         """RSeq goes on over all that answer this INVITE, as the caller may count (RFC 3262 section 4)."""
@@ -240,7 +246,7 @@ class Setup:
         if self._over or caller is None:
             return
         self._over = True
-        self.call.known_as(response.headers.text("session-id") or "")
+        self._learn_session(attempt.trunk, response)
         attempt.forget_legs(leg)
         shared, tx, root = self.shared, self._tx, self.call.root
         shared.open_invites.pop(tx, None)
@@ -263,6 +269,7 @@ class Setup:
             now=now,
         )
         self.call.answered(caller, leg, response, now)
+        self._attempt = None  # they would hold each other for ever
 
     def refused(self, attempt: Attempt, response: Response, now: float) -> None:
         """A final response that is no success."""
@@ -270,7 +277,7 @@ class Setup:
             return
         retry_after = response.headers.first(RETRY_AFTER) if "retry-after" in response.headers else None
         if response.status == 503 and retry_after:
-            attempt.trunk.closed_until = now + retry_after
+            attempt.trunk.closed_until = now + min(retry_after, LONGEST_PAUSE_S)
             self._spare = []
         if response.status in FAILOVER and not self._early_media and (self._spare or self._candidates):
             self.shared.count("failover", attempt.trunk.name)
@@ -348,6 +355,7 @@ class Setup:
 
     def _conclude(self, status: int, error: str, now: float) -> None:
         self._over = True
+        self._attempt = None
         self.shared.open_invites.pop(self._tx, None)
         root = self.call.root
         if root.sampled:

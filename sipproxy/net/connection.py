@@ -28,6 +28,7 @@ from . import error_text
 if TYPE_CHECKING:
     from .tcp import Connections
 
+AT_ONCE: Final = 64  # messages of one read; the rest waits for its turn, and nothing more is read
 LINGER_S: Final = 1.0  # for the peer to read our last answer; an RST at once would destroy it
 
 
@@ -48,7 +49,7 @@ class Connection(asyncio.Protocol):
     """One connection; `flow` is what every message from it carries."""
 
     __slots__ = (
-        "_all", "_deaf", "_framer", "_held", "_held_bytes", "_reason", "_transport",
+        "_all", "_backlog", "_deaf", "_framer", "_held", "_held_bytes", "_reason", "_transport",
         "active_at", "flow", "heard", "incoming", "partial_at",
     )  # fmt: skip
 
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._held_bytes = 0
         self._reason: str | None = None  # why we ended it
         self._deaf = False
+        self._backlog: deque[bytes] = deque()
         self.incoming = flow is None
         self.flow = flow or Flow(TCP, "", 0, 0, listener)  # of an incoming one filled in when it is made
         self.heard = not self.incoming
@@ -149,10 +151,12 @@ class Connection(asyncio.Protocol):
             framer.pongs = 0
         if messages:
             self.heard = True
-            edge.counters.received += len(messages)
-            for message in messages:
-                edge.receiver.received(message, flow, now)
-            edge.receiver.flush(now)
+            self._backlog.extend(messages)
+            self._hand_over(now)
+            if self._backlog:
+                transport.pause_reading()
+                edge.loop.call_soon(self._go_on)
+                return
         if framer.lost is not None:
             self.data_received(b"")
             return
@@ -160,6 +164,24 @@ class Connection(asyncio.Protocol):
             self.partial_at = None
         elif messages or self.partial_at is None:
             self.partial_at = now
+
+    def _hand_over(self, now: float) -> None:
+        edge, backlog = self._all.edge, self._backlog
+        for _ in range(min(AT_ONCE, len(backlog))):
+            edge.counters.received += 1
+            edge.receiver.received(backlog.popleft(), self.flow, now)
+        edge.receiver.flush(now)
+
+    def _go_on(self) -> None:
+        transport, loop = self._transport, self._all.edge.loop
+        if self._deaf or transport is None or transport.is_closing():
+            return
+        self._hand_over(self._all.edge.clock())
+        if self._backlog:
+            loop.call_soon(self._go_on)
+        else:
+            transport.resume_reading()
+            self.data_received(b"")  # framing lost, or half a message
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; what the peer did not take is unsent."""

@@ -22,6 +22,7 @@ from .transport import Transports
 # Seconds between a deadline and its wake-up: what falls due meanwhile shares it, and the loop, counting in
 # whole milliseconds, never wakes us too early. The shortest timer of SIP, T1, is fifty times as long.
 _TICK = 0.010
+_MOST_UNRESOLVED = 256  # names that are remembered as such
 
 
 class Listening(Protocol):
@@ -144,12 +145,17 @@ class Driver:
             flows = [Flow(target.transport, target.host, target.port) for target in targets]
             self._unresolved.discard(lookup.host)
         except ResolveError as error:
-            if lookup.host not in self._unresolved:
-                self._unresolved.add(lookup.host)
-                self._complain("cannot resolve", {"host": lookup.host, "reason": str(error)})
-        now = self._clock()
-        self._guarded(self.engine.located, lookup.token, flows, now)
-        self.flush(now)
+            self._tell_unresolved(lookup.host, str(error))
+        finally:  # whatever happens, somebody waits for the answer
+            now = self._clock()
+            self._guarded(self.engine.located, lookup.token, flows, now)
+            self.flush(now)
+
+    def _tell_unresolved(self, host: str, reason: str) -> None:
+        """Once per name while it stays so, and not for each of the names that somebody may think up."""
+        if host not in self._unresolved and len(self._unresolved) < _MOST_UNRESOLVED:
+            self._unresolved.add(host)
+            self._complain("cannot resolve", {"host": host, "reason": reason})
 
     async def close(self) -> None:
         """Stop the timer and the lookups."""

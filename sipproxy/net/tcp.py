@@ -172,8 +172,9 @@ class Connections:
 
     async def _connect(self, connection: Connection) -> None:
         host, port = connection.flow.host, connection.flow.port
-        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        sock: socket.socket | None = None
         try:
+            sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
             sock.setblocking(False)
             _tune(sock)
             source = self._source_for(connection.flow)
@@ -183,13 +184,15 @@ class Connections:
                 await self.edge.loop.sock_connect(sock, (host, port))
             await self.edge.loop.create_connection(lambda: connection, sock=sock)
         except OSError as error:
-            sock.close()
+            if sock is not None:
+                sock.close()
             self._forget_peer(connection)
             self.edge.counters.connections_failed += 1
             reason = "timed out" if isinstance(error, TimeoutError) else error_text(error)
             connection.fail(f"cannot connect: {reason}")
         except asyncio.CancelledError:
-            sock.close()
+            if sock is not None:
+                sock.close()
             raise
 
     def _forget_peer(self, connection: Connection) -> None:

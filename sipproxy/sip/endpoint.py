@@ -9,14 +9,13 @@ expire     due timers -> transactions and other owners
 from __future__ import annotations
 
 from typing import Protocol
-from zlib import crc32
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .build import mended, respond_to
 from .flow import TCP, UDP, Flow, Listener
 from .headers import CSEQ, VIA
 from .ids import Ids
-from .matching import client_key, has_tag, reply_flow, server_key, stamp_via, via_line
+from .matching import client_key, has_tag, reply_flow, server_key, stamp_via, stateless_tag, via_line
 from .message import BadMessage, Request, Response, check_request, check_response, faults_of, parse
 from .timers import TimerQueue
 from .transaction import (
@@ -216,7 +215,7 @@ class Endpoint:
                 return
             stamp_via(request, via, flow)
             # Without a transaction the tag comes from the branch: each repeat gets the same (section 8.2.7).
-            tag = "" if has_tag(request) else f"{crc32(via.branch.encode('utf-8', 'surrogateescape')):08x}"
+            tag = "" if has_tag(request) else stateless_tag(via.branch)
             response = respond_to(request, error.status, error.reason)
         except RemoteProtocolError:
             return
@@ -283,6 +282,16 @@ class Endpoint:
         if tx.state is State.TERMINATED:
             return
         self._run(tx, tx.respond(response, now), now)
+
+    def refuse_once(self, tx: ServerTransaction, status: int, now: float) -> None:
+        """Answer and forget (RFC 3261 section 8.2.7): for strangers, who must not cost memory or repeats."""
+        via = tx.request.headers.first(VIA)
+        response = respond_to(tx.request, status, to_tag=stateless_tag(via.branch if via else ""))
+        if tx.flow is not None:
+            self.outbox.append(Transmit(response.encode(), tx.flow))
+        tx.request.slim()
+        tx.state = State.TERMINATED
+        self._forget(tx, timed_out=False, now=now)
 
     def _encode(
         self, request: Request, flow: Flow, branch: str, *, pinned: bool = False

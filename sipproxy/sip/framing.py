@@ -47,35 +47,36 @@ class StreamFramer:
             raise self.lost
         buffer = self._buffer + data if self._buffer else data
         messages: list[bytes] = []
+        at = 0  # slicing off each message would copy the rest each time
         try:
-            while buffer:
+            while at < len(buffer):
                 if not self._length:
-                    self._buffer = buffer = self._skip_keep_alives(buffer)
-                    self._length = self._measure(buffer)
-                if not self._length or len(buffer) < self._length:
+                    at = self._skip_keep_alives(buffer, at)
+                    self._length = self._measure(buffer, at)
+                if not self._length or len(buffer) - at < self._length:
                     break
-                messages.append(buffer[: self._length])
-                buffer = buffer[self._length :]
+                messages.append(buffer[at : at + self._length])
+                at += self._length
                 self._length = 0
         except RemoteProtocolError as error:
             self.lost = error
+            self._buffer = buffer[at:]
             if not messages:
                 raise
             return messages
-        self._buffer = buffer
+        self._buffer = buffer[at:]
         return messages
 
-    def _measure(self, buffer: bytes) -> int:
+    def _measure(self, buffer: bytes, start: int) -> int:
         """The length of the message that begins here; 0 as long as its head is not whole."""
-        end = buffer.find(b"\r\n\r\n", self._searched)
-        self._searched = 0 if end >= 0 else max(len(buffer) - 3, 0)  # a head may come byte by byte
-        length = 0 if end < 0 else end + 4 + _content_length(buffer[: end + 2])
-        if max(length, 0 if length else len(buffer)) > self.limit:
+        end = buffer.find(b"\r\n\r\n", start + self._searched)
+        self._searched = 0 if end >= 0 else max(len(buffer) - start - 3, 0)  # a head may come byte by byte
+        length = 0 if end < 0 else end - start + 4 + _content_length(buffer[start : end + 2])
+        if max(length, 0 if length else len(buffer) - start) > self.limit:
             raise RemoteProtocolError("message too large", status=513)
         return length
 
-    def _skip_keep_alives(self, buffer: bytes) -> bytes:
-        at = 0
+    def _skip_keep_alives(self, buffer: bytes, at: int) -> int:
         while buffer.startswith(b"\r\n", at):
             if buffer.startswith(b"\r\n\r\n", at):
                 self.pongs += 1
@@ -84,7 +85,7 @@ class StreamFramer:
                 break  # the rest of a ping may be on its way
             else:
                 at += 2
-        return buffer[at:]
+        return at
 
 
 def _content_length(head: bytes) -> int:

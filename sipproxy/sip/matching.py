@@ -4,6 +4,8 @@ RFC 3581).
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from ..errors import RemoteProtocolError
 from .flow import UDP, Flow, Listener
 from .headers import CSEQ
@@ -66,6 +68,11 @@ def server_key(via: Via, request: Request, method: str) -> str:
     cseq = request.headers.first(CSEQ)  # an RFC 2543 peer
     number = cseq.number if cseq else 0
     return f"{request.from_tag} {request.call_id} {number} {via.host}:{via.port} {via.branch} {method}"
+
+
+def stateless_tag(branch: str) -> str:
+    """The To-tag of an answer that nothing is kept for: each repeat of the request gets the same."""
+    return f"{crc32(branch.encode('utf-8', 'surrogateescape')):08x}"
 
 
 def has_tag(request: Request) -> bool:

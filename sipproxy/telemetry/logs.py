@@ -5,11 +5,59 @@ to.
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TextIO, cast
 
 import structlog
+
+_MOST_LINES = 1000  # that wait for whoever reads stderr
+
+
+class LineWriter:
+    """Takes lines, neither blocks nor raises: a thread writes them; what nobody reads is dropped."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self.dropped = 0
+        self._descriptor = descriptor
+        self._lines: deque[bytes] = deque()
+        self._wake = threading.Event()
+        self._empty = threading.Event()
+        self._empty.set()
+        threading.Thread(target=self._run, name="log", daemon=True).start()
+
+    def write(self, text: str) -> int:
+        """Take a piece of text."""
+        if len(self._lines) >= _MOST_LINES:
+            self.dropped += 1
+        else:
+            self._lines.append(text.encode("utf-8", "backslashreplace"))
+            self._empty.clear()
+            self._wake.set()
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing to do: the thread is at it."""
+
+    def close(self, within_s: float) -> None:
+        """Wait until all is written, but not longer than that."""
+        self._empty.wait(within_s)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._lines:
+                data = self._lines.popleft()
+                try:
+                    while data:
+                        data = data[os.write(self._descriptor, data) :]
+                except OSError:
+                    self.dropped += 1
+            self._empty.set()
 
 
 class Log(Protocol):
@@ -23,7 +71,11 @@ class Log(Protocol):
 
 
 def open_log(
-    mask: Callable[[str], str], level: str = "info", *, mask_id: Callable[[str], str] | None = None
+    mask: Callable[[str], str],
+    level: str = "info",
+    *,
+    mask_id: Callable[[str], str] | None = None,
+    writer: TextIO | LineWriter | None = None,
 ) -> Log:
     """The process's log. `mask` takes phone numbers out of every text, `mask_id` out of Call-IDs."""
     masks = {"call_id": mask_id or mask, "trace_id": _as_it_is, "span_id": _as_it_is}
@@ -42,7 +94,7 @@ def open_log(
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, writer or sys.stderr)),
         cache_logger_on_first_use=False,
     )
     log: Log = structlog.get_logger()

@@ -23,6 +23,7 @@ from ..errors import LocalProtocolError
 from ..sip.uri import unescape
 from .settings import Mask, PrivacySettings
 
+_LONGEST_KEPT = 256
 LONGEST_TEXT = 512  # characters of free text that are kept
 
 LONGEST_REFERENCE = 128
@@ -49,6 +50,12 @@ _LETTER = re.compile("[a-f]", re.IGNORECASE)
 _ONLY_VISUAL = str.maketrans("", "", "+-.() ")  # RFC 3966 section 3: separators without meaning
 
 
+def _kept(mask: Callable[[str], str]) -> Callable[[str], str]:
+    """Remember what was masked, unless it is so long that remembering would cost more than masking."""
+    known = lru_cache(_CACHED)(mask)
+    return lambda text: known(text) if len(text) <= _LONGEST_KEPT else mask(text)
+
+
 class Masker:
     """Masks by one setting. Its answers never hold anything that cannot be printed or sent as UTF-8."""
 
@@ -73,9 +80,9 @@ class Masker:
             Mask.NONE: clean,
         }[settings.mask]
         # The same user, Call-ID and User-Agent come several times within a call, and again with the next.
-        self.mask_user = lru_cache(_CACHED)(self._mask_user)
-        self.mask_text = lru_cache(_CACHED)(self._mask_text)
-        self.mask_id = lru_cache(_CACHED)(self._mask_id)
+        self.mask_user = _kept(self._mask_user)
+        self.mask_text = _kept(self._mask_text)
+        self.mask_id = _kept(self._mask_id)
 
     def mask_uri(self, uri: str) -> str | None:
         """The masked user of a SIP or tel URI as written; None where it has none, or is of another kind."""

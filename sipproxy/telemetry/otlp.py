@@ -57,6 +57,10 @@ class Refusal(Exception):
         self.retry_after_s = retry_after_s
 
 
+_LONGEST_ANSWER = 65536  # bytes
+_ANSWER_S = 10.0  # seconds, where the exporter names none
+
+
 class Outlet:
     """Sends batches of records through one exporter.
 
@@ -210,7 +214,8 @@ class _Session(requests.Session):
 
     def request(self, *args: Any, **more: Any) -> requests.Response:  # noqa: ANN401  the base class's own
         try:
-            response = super().request(*args, **more)
+            response = super().request(*args, **{**more, "stream": True})
+            _read(response, time.monotonic() + (more.get("timeout") or _ANSWER_S))
         except requests.RequestException as error:
             self.refusal = Refusal(_cause(error))
             raise self.refusal from None
@@ -223,6 +228,17 @@ class _Session(requests.Session):
             retry_after_s=float(wait) if wait.isascii() and wait.isdecimal() else 0.0,
         )
         raise self.refusal
+
+
+def _read(response: requests.Response, deadline: float) -> None:
+    """Take a collector's answer, of which a few bytes matter: not for ever, and not without bound."""
+    body = b""
+    for chunk in response.iter_content(4096):
+        body += chunk
+        if len(body) > _LONGEST_ANSWER or time.monotonic() > deadline:
+            break
+    response._content = body  # what `stream` leaves to its caller
+    response.close()
 
 
 def _cause(error: BaseException) -> str:

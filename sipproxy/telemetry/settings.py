@@ -37,12 +37,12 @@ class TracingSettings:
     protocol: Protocol | None = None
     endpoint: str | None = None  # base URL; for http without /v1/traces
     headers: dict[str, str] = field(default_factory=dict, metadata={"secret": True})
-    timeout_s: float | None = field(default=None, metadata={"gt": 0})
+    timeout_s: float | None = field(default=None, metadata={"gt": 0, "le": 300})
     service_name: str | None = None
     sample_ratio: float | None = field(default=None, metadata={"ge": 0, "le": 1})
-    max_queue: int = field(default=20000, metadata={"ge": 512})  # spans
-    batch: int = field(default=512, metadata={"ge": 1})  # spans in one request
-    every_ms: int = field(default=1000, metadata={"ge": 10})  # the longest a finished span waits
+    max_queue: int = field(default=20000, metadata={"ge": 512, "le": 10_000_000})  # spans
+    batch: int = field(default=512, metadata={"ge": 1, "le": 8192})  # spans in one request
+    every_ms: int = field(default=1000, metadata={"ge": 10, "le": 60000})  # the longest a span waits
 
 
 @dataclass(frozen=True, slots=True)
