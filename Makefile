@@ -41,7 +41,7 @@ compile: compiler $(VENV)/.ready
 	@$(BIN)/python tools/compile_core.py
 
 # Stand-ins and doctests need the interpreted classes: those tests are marked.
-CORE_TESTS := tests/unit/sip tests/unit/propagation tests/unit/b2bua tests/lab tests/torture
+CORE_TESTS := tests/unit/sip tests/unit/propagation tests/unit/b2bua tests/lab tests/torture tests/unit/telemetry
 test-compiled: setup compile
 	@$(BIN)/python -m pytest -o 'pythonpath=.compiled .' -m 'not interpreted' $(CORE_TESTS) $(ARGS)
 

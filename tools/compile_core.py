@@ -19,6 +19,8 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "sipproxy"
 TARGET = ROOT / ".compiled"
 CORE = ("sip", "propagation", "b2bua")  # no I/O, no clock: what mypyc is for
+# Of the shell, what runs for every call.
+HOT = [f"telemetry/{name}.py" for name in ("record", "describe", "spans", "encode")] + ["net/driver.py"]
 INTERPRETED = "settings.py"  # pydantic looks inside these classes, and they are read once
 MARK = "sources.sha256"
 
@@ -36,6 +38,7 @@ def main() -> int:
     for layer in CORE:
         paths = (TARGET / "sipproxy" / layer).glob("*.py")
         files += sorted(str(path.relative_to(TARGET)) for path in paths if path.name != INTERPRETED)
+    files += [f"sipproxy/{name}" for name in HOT]
     print(f"compiling {len(files)} modules", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", "mypyc", *files], cwd=TARGET, capture_output=True, text=True, check=False

@@ -389,21 +389,21 @@ def _check_target(response: Response) -> None:
 
 
 # What a dialog reads of a response.
-_READ: tuple[tuple[str, Callable[[Response], object]], ...] = (
-    ("to", _check_to),
-    ("contact", _check_target),
-    ("record-route", _check_routes),
-    ("session-expires", lambda response: response.headers.first(SESSION_EXPIRES)),
-    ("retry-after", lambda response: response.headers.first(RETRY_AFTER)),
-)
+_READ: dict[str, Callable[[Response], object]] = {
+    "to": _check_to,
+    "contact": _check_target,
+    "record-route": _check_routes,
+    "session-expires": lambda response: response.headers.first(SESSION_EXPIRES),
+    "retry-after": lambda response: response.headers.first(RETRY_AFTER),
+}
 
 
 def faults_of(response: Response) -> list[str]:
     """The keys of headers that a dialog would read, and cannot."""
     faults: list[str] = []
-    keys = response.headers.keys
-    for key, check in _READ:
-        if key in keys:
+    for key in response.headers.keys:
+        check = _READ.get(key)
+        if check is not None and key not in faults:
             try:
                 check(response)
             except RemoteProtocolError:
