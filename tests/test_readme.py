@@ -64,6 +64,10 @@ def test_command(command: str) -> None:
     elif program == "docker":
         assert arguments[:3] == ["compose", "up", "-d"]
         assert all(re.search(rf"^  {service}:$", COMPOSE, re.MULTILINE) for service in arguments[3:])
+    elif program == "env":
+        assert arguments[0] == "PYTHONPATH=.compiled"  # what make compile makes
+        assert arguments[1:4] == ["python", "-P", "-m"]
+        assert sipproxy("check", *arguments[-2:]).returncode == 0
     elif program == ".":
         assert arguments == [".venv/bin/activate"]
     else:

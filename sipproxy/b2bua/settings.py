@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from ..propagation.settings import TrunkTrace
-
-
-class Refer(StrEnum):
-    """What happens to a REFER from a trunk's peer."""
-
-    RELAY = "relay"
-    LOCAL = "local"
-    REJECT = "reject"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +38,6 @@ class TrunkSettings:
 
     address: str  # host[:port][;transport=udp|tcp]; no port and no transport: RFC 3263
     match: tuple[str, ...] = ()  # address, CIDR, address:port of its requests; none: nobody calls from it
-    refer: Refer | None = None
     trace: TrunkTrace = TrunkTrace()
     health: Health = Health()
     limits: TrunkLimits = TrunkLimits()

@@ -11,7 +11,7 @@ import pytest
 
 from sipproxy import config
 from sipproxy.b2bua.routing import Router
-from sipproxy.b2bua.settings import Health, Refer, RouteSettings, TrunkSettings
+from sipproxy.b2bua.settings import Health, RouteSettings, TrunkSettings
 from sipproxy.config import Settings
 from sipproxy.errors import ConfigurationError
 from sipproxy.propagation.settings import Accept, Carrier
@@ -88,7 +88,6 @@ trunks:
   sbc:
     address: sip.example.net;transport=TCP
     match: [192.0.2.1, 192.0.2.0/24, "192.0.2.1:5070", "2001:db8::1", "[2001:db8::1]:5070", "2001:db8::/32"]
-    refer: local
     trace: {accept: link, send: [pai], aliases: [], read_pai: true, respond: true}
     health: {options_every_s: 30, down_after: 3}
     limits: {calls: 10, cps: 2.5}
@@ -108,7 +107,7 @@ limits: {headers: 100}
         "sip.example.net",
         "eu-west-2",
     )
-    assert (sbc.refer, sbc.trace.accept, sbc.trace.send) == (Refer.LOCAL, Accept.LINK, (Carrier.PAI,))
+    assert (sbc.trace.accept, sbc.trace.send) == (Accept.LINK, (Carrier.PAI,))
     assert sbc.health == Health(options_every_s=30.0, down_after=3)
     assert (sbc.headers.strip, sbc.headers.allow, sbc.headers.set) == (
         ("X-Internal",),
@@ -399,7 +398,7 @@ def test_print_config_names_the_source_of_each_value(file: Path) -> None:
     assert "region: r1 # config.yaml:1" in lines
     assert "workers: 1 # default" in lines
     assert '    address: "192.0.2.1" # config.yaml:2' in lines
-    assert "    refer: null # default" in lines
+    assert any(line.startswith("    match: ") and line.endswith("# default") for line in lines)
     assert "    from: a # config.yaml:3" in lines
     assert "  service_name: edge # config.yaml:5, before OTEL_SERVICE_NAME" in lines
     assert "  endpoint: http://file:4318 # config.yaml:6" in lines
