@@ -46,6 +46,19 @@ class Routed:
 
 
 @dataclass(slots=True)
+class LookedUp:
+    """A trunk's name was looked up for the routing decision `route_id`; `found` targets came of it."""
+
+    root: TraceContext
+    route_id: str
+    span_id: str
+    began_at: float
+    at: float
+    trunk: str
+    found: int
+
+
+@dataclass(slots=True)
 class Attempted:
     """A request went out to a trunk."""
 
@@ -177,6 +190,7 @@ class Counted:
 Fact: TypeAlias = (
     RequestArrived
     | Routed
+    | LookedUp
     | Attempted
     | Moved
     | Progressed

@@ -27,7 +27,7 @@ from ..sip.values import MAX_NUMBER, parse_number, split_commas
 from .answer import Answer
 from .attempt import Attempt
 from .call import Call
-from .events import Concluded, Milestone, Progressed, Routed
+from .events import Concluded, LookedUp, Milestone, Progressed, Routed
 from .leg import Leg, cseq_of
 from .rewrite import DEFAULT_RULES, cross_response
 from .routing import Trunk
@@ -47,6 +47,7 @@ class Setup:
         "_forked",
         "_over",
         "_rang_at",
+        "_route_id",
         "_rseq",
         "_spare",
         "_trunk",
@@ -76,6 +77,7 @@ class Setup:
         self._forked = False  # the caller knows a dialog of ours already: the next one needs another tag
         self._over = False
         self._rang_at = 0.0
+        self._route_id = ""  # the route's span, under which look-ups stand
         self._rseq = 0  # the highest that the caller has heard
         call.setup = self
         self.shared.open_invites[tx] = self
@@ -173,8 +175,14 @@ class Setup:
         address = trunk.address
 
         def then(flows: list[Flow], at: float) -> None:
-            if not self._over:
-                self._targets(trunk, flows, at)
+            if self._over:
+                return
+            root, shared = self.call.root, self.shared
+            if root.sampled:
+                span_id = shared.ids.span_id()
+                fact = LookedUp(root, self._route_id, span_id, now, at, trunk.name, len(flows))
+                shared.facts.append(fact)
+            self._targets(trunk, flows, at)
 
         self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
 
@@ -367,7 +375,6 @@ class Setup:
     def _tell_routed(self, error: str, now: float) -> None:
         root = self.call.root
         if root.sampled:
-            names = tuple(trunk.name for trunk in self._candidates)
-            self.shared.facts.append(
-                Routed(root, self.shared.ids.span_id(), self.arrived_at, now, names, error)
-            )
+            names = tuple([trunk.name for trunk in self._candidates])
+            self._route_id = self.shared.ids.span_id()
+            self.shared.facts.append(Routed(root, self._route_id, self.arrived_at, now, names, error))

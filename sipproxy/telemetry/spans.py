@@ -2,6 +2,7 @@
 
     RequestArrived   opens    INVITE SERVER, the root               Concluded, Settled end it
     Routed           is       route INTERNAL
+LookedUp         is       dns INTERNAL, under the route
     Attempted        opens    INVITE CLIENT                         Concluded, Settled end it
     Established      opens    dialog SERVER, dialog CLIENT          DialogEnded ends it
     Transacted       opens    re-INVITE or UPDATE SERVER            Concluded, Settled end it
@@ -24,6 +25,7 @@ from ..b2bua.events import (
     DialogEnded,
     Established,
     Fact,
+    LookedUp,
     Milestone,
     Moved,
     Progressed,
@@ -73,6 +75,7 @@ class SpanBook:
         self._takers: dict[type, Callable[[Any], None]] = {
             RequestArrived: self._request_arrived,
             Routed: self._routed,
+            LookedUp: self._looked_up,
             Attempted: self._attempted,
             Moved: self._moved,
             Progressed: self._progressed,
@@ -176,6 +179,21 @@ class SpanBook:
         if fact.error:
             span.failed = True
             attributes["error.type"] = _ROUTE_ERRORS.get(fact.error, fact.error)
+        span.ended_at = fact.at
+        self._finished.append(span.record(self._offset_ns))
+
+    def _looked_up(self, fact: LookedUp) -> None:
+        call = self._calls.get(fact.root.span_id)
+        if call is None:
+            return
+        attributes: Attributes = {"sip.trunk": fact.trunk}
+        context = fact.root.child(fact.span_id)
+        span = OpenSpan(
+            call, context, fact.route_id, _ROUTE, "dns", INTERNAL, fact.began_at, None, attributes
+        )
+        if not fact.found:
+            span.failed = True
+            attributes["error.type"] = "dns"
         span.ended_at = fact.at
         self._finished.append(span.record(self._offset_ns))
 

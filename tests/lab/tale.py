@@ -9,6 +9,7 @@ from sipproxy.b2bua.events import (
     DialogEnded,
     Established,
     Fact,
+    LookedUp,
     Milestone,
     Progressed,
     RequestArrived,
@@ -39,7 +40,7 @@ class Tale:
             self._begin(fact.root.span_id, fact.root.span_id, fact)
         elif isinstance(fact, Attempted | Established | Transacted):
             self._begin(fact.context.span_id, fact.root.span_id, fact)
-        elif isinstance(fact, Routed):
+        elif isinstance(fact, Routed | LookedUp):
             self._begin(fact.span_id, fact.root.span_id, fact)
             self.state[fact.span_id] = ENDED
         elif isinstance(fact, Concluded):

@@ -26,6 +26,10 @@ def test_a_name_is_looked_up_and_its_targets_are_tried_in_order(make_lab: MakeLa
     bob.answers()
     assert bob.got("INVITE").uri == "sip:bob@sip.bob.example"
     assert alice.talking
+    (looked_up,) = [span for span in lab.spans if span.name == "dns"]
+    (routed,) = [span for span in lab.spans if span.name == "route"]
+    assert (looked_up.parent_id, looked_up.kind, looked_up.failed) == (routed.span_id, "INTERNAL", False)
+    assert looked_up.attributes["sip.trunk"] == "bob"
 
 
 @pytest.mark.parametrize("answer", [[], None], ids=["unknown", "never answered"])
@@ -38,6 +42,8 @@ def test_a_name_that_leads_nowhere(make_lab: MakeLab, answer: None) -> None:
     assert lab.count("unresolved") == 1
     carol.answers()
     assert alice.talking
+    (looked_up,) = [span for span in lab.spans if span.name == "dns"]
+    assert (looked_up.failed, looked_up.attributes["error.type"]) == (True, "dns")
 
 
 def test_a_cancel_while_the_name_is_looked_up(make_lab: MakeLab) -> None:
