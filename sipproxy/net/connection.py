@@ -181,6 +181,7 @@ class Connection(asyncio.Protocol):
             loop.call_soon(self._go_on)
         else:
             transport.resume_reading()
+            self.partial_at = None  # what is left began with this read
             self.data_received(b"")  # framing lost, or half a message
 
     def connection_lost(self, exc: Exception | None) -> None:

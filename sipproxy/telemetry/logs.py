@@ -23,6 +23,7 @@ class LineWriter:
     def __init__(self, descriptor: int = 2) -> None:
         self.dropped = 0
         self._descriptor = descriptor
+        self._piece = ""  # of a line that is not whole yet
         self._lines: deque[bytes] = deque()
         self._wake = threading.Event()
         self._empty = threading.Event()
@@ -30,11 +31,15 @@ class LineWriter:
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def write(self, text: str) -> int:
-        """Take a piece of text."""
+        """Take a piece of text; what waits, or is dropped, are whole lines."""
+        self._piece += text
+        if not text.endswith("\n"):
+            return len(text)
+        line, self._piece = self._piece, ""
         if len(self._lines) >= _MOST_LINES:
             self.dropped += 1
         else:
-            self._lines.append(text.encode("utf-8", "backslashreplace"))
+            self._lines.append(line.encode("utf-8", "backslashreplace"))
             self._empty.clear()
             self._wake.set()
         return len(text)

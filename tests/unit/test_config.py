@@ -224,6 +224,16 @@ FAULTS = [
     ("workers: 0", "1: workers: 0 is less than 1"),
     ("workers: 2", "1: workers: 2 is more than 1"),
     ("timeouts: {ring_s: 0}", "1: timeouts.ring_s: 0 is not more than 0.0"),
+    ("timeouts: {ring_s: 3601}", "1: timeouts.ring_s: 3601 is more than 3600.0"),
+    ("timeouts: {first_response_s: 33}", "1: timeouts.first_response_s: 33 is more than 32.0"),
+    ("timeouts: {drain_s: 86401}", "1: timeouts.drain_s: 86401 is more than 86400.0"),
+    ("tracing: {every_ms: 9}", "1: tracing.every_ms: 9 is less than 10"),
+    ("tracing: {every_ms: 999999999999999999}", "1: tracing.every_ms: 999999999999999999 is more than 60000"),
+    ("tracing: {timeout_s: 0}", "1: tracing.timeout_s: 0 is not more than 0.0"),
+    ("tracing: {timeout_s: 301}", "1: tracing.timeout_s: 301 is more than 300.0"),
+    ("tracing: {timeout_s: .inf}", "1: tracing.timeout_s: '.inf' is not a number"),
+    ("tracing: {batch: 8193}", "1: tracing.batch: 8193 is more than 8192"),
+    ("tracing: {max_queue: 10000001}", "1: tracing.max_queue: 10000001 is more than 10000000"),
     # forms
     ("listen: []", "1: listen: at least one is needed"),
     ("listen:\n- udp:127.0.0.1:0\n- udp:h:1", "3: listen[1]: 'h' is not an IP address (IPv6 in brackets)"),
@@ -255,6 +265,11 @@ FAULTS = [
     (
         "routes: [{user: '*', to: [uas]}]",
         "1: routes[0].user: '*' is not a regular expression: nothing to repeat at position 0",
+    ),
+    (
+        "routes: [{user: 'a{999999999999}', to: [uas]}]",
+        "1: routes[0].user: 'a{999999999999}' is not a regular expression: "
+        "the repetition number is too large",
     ),
     ("routes: [{to: []}]", "1: routes[0].to: at least one is needed"),
     (
@@ -290,6 +305,13 @@ FAULTS = [
 @pytest.mark.parametrize(("text", "fault"), FAULTS)
 def test_fault(faults: Faults, text: str, fault: str) -> None:
     assert fault in faults(text)
+
+
+def test_a_regular_expression_may_be_too_deep(faults: Faults) -> None:
+    deep = "(" * 5000 + ")" * 5000
+    (fault,) = faults(f"routes: [{{user: '{deep}', to: [uas]}}]")
+    assert fault.startswith("1: routes[0].user: ")
+    assert "is not a regular expression: maximum recursion depth exceeded" in fault
 
 
 TRUNK_FAULTS = [

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from sipproxy.net.connection import TcpLimits
 from sipproxy.net.transport import Transports
 from sipproxy.sip.flow import TCP, Flow
-from tests.unit.net.support import DEADLINE_S, Inbox, Run, arrived, edge, message, place, turn, unused
-
-
-@asynccontextmanager
-async def connected(transports: Transports, source: str = "127.0.0.1") -> AsyncIterator[socket.socket]:
-    """A peer that has connected to the first listener."""
-    listener = transports.listeners[0]
-    with socket.socket(socket.AF_INET6 if listener.ipv6 else socket.AF_INET) as peer:
-        peer.bind((source, 0))
-        peer.setblocking(False)
-        async with asyncio.timeout(DEADLINE_S):
-            await asyncio.get_running_loop().sock_connect(peer, (listener.host, listener.port))
-        yield peer
-
-
-@asynccontextmanager
-async def listening(host: str = "127.0.0.1") -> AsyncIterator[socket.socket]:
-    """A peer that waits for our connections."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as peer:
-        peer.bind((host, 0))
-        peer.listen()
-        peer.setblocking(False)
-        yield peer
-
-
-async def accepted(peer: socket.socket) -> socket.socket:
-    async with asyncio.timeout(DEADLINE_S):
-        connection, _ = await asyncio.get_running_loop().sock_accept(peer)
-    return connection
+from tests.unit.net.support import (
+    Inbox,
+    Run,
+    accepted,
+    arrived,
+    connected,
+    edge,
+    listening,
+    message,
+    place,
+    turn,
+    unused,
+)
 
 
 def reset(sock: socket.socket) -> None:

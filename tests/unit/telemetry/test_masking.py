@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -209,3 +211,16 @@ def test_no_user_of_a_uri_survives(masker: Masker, number: str, form: str) -> No
 def test_clean_text_can_be_sent_and_printed(text: str) -> None:
     assert clean(text).isprintable()
     assert len(clean(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    "mask", [LAST2.mask_user, LAST2.mask_text, LAST2.mask_id], ids=["user", "text", "id"]
+)
+def test_long_texts_are_masked_and_not_kept(mask: Callable[[str], str]) -> None:
+    def references_kept(text: str) -> int:
+        before = sys.getrefcount(text)
+        assert "4915550001234" not in mask(text)
+        return sys.getrefcount(text) - before
+
+    assert references_kept(f"short {mask!r} 4915550001234") > 0
+    assert references_kept(f"{'long' * 1000} 4915550001234") == 0
