@@ -192,6 +192,7 @@ class Server:
             "stopped",
             calls=self.engine.calls,
             spans_dropped=self._sink.dropped,
+            lines_dropped=self._lines.dropped,
             counts=self.engine.shared.counts,
         )
         await loop.run_in_executor(None, self._lines.close, 1.0)

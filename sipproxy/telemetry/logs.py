@@ -63,6 +63,9 @@ class LineWriter:
                 except OSError:
                     self.dropped += 1
             self._empty.set()
+            if self._lines:  # one came while we said that none is left
+                self._empty.clear()
+                self._wake.set()
 
 
 class Log(Protocol):

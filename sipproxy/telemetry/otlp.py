@@ -232,12 +232,12 @@ class _Session(requests.Session):
 
 def _read(response: requests.Response, deadline: float) -> None:
     """Take a collector's answer, of which a few bytes matter: not for ever, and not without bound."""
-    body = b""
+    body = bytearray()
     for chunk in response.iter_content(1):  # as it comes: more would be waited for
         body += chunk
         if len(body) > _LONGEST_ANSWER or time.monotonic() > deadline:
             break
-    response._content = body  # what `stream` leaves to its caller
+    response._content = bytes(body)  # what `stream` leaves to its caller
     response.close()
 
 
