@@ -9,10 +9,11 @@ from sipproxy.b2bua.rewrite import DEFAULT_RULES, Identity, cross_request
 from sipproxy.propagation.carriers import extract_sip
 from sipproxy.propagation.settings import TrunkTrace
 from sipproxy.propagation.writing import write_sip
+from sipproxy.sip.checking import check_request
 from sipproxy.sip.flow import UDP, Listener
 from sipproxy.sip.headers import FROM, MAX_FORWARDS, TO, VIA
 from sipproxy.sip.matching import via_line
-from sipproxy.sip.message import Request, check_request, parse
+from sipproxy.sip.message import Request, parse
 
 from .invite import INVITE
 

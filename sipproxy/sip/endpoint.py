@@ -12,11 +12,12 @@ from typing import Protocol
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .build import mended, respond_to
+from .checking import check_request, check_response, faults_of
 from .flow import TCP, UDP, Flow, Listener
 from .headers import CSEQ, VIA
 from .ids import Ids
 from .matching import client_key, has_tag, reply_flow, server_key, stamp_via, stateless_tag, via_line
-from .message import BadMessage, Request, Response, check_request, check_response, faults_of, parse
+from .message import BadMessage, Request, Response, parse
 from .timers import TimerQueue
 from .transaction import (
     ClientTransaction,

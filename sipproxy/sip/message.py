@@ -2,39 +2,28 @@
 
 A header line that nobody set leaves with the characters it came with, name, folding and blanks included. A
 value is parsed when it is read. `parse` looks only at the start line, at the names, and at Content-Length;
-`check_request` at what every request needs.
+`checking.py` at what every request needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 from ..errors import RemoteProtocolError
 from .headers import (
     CALL_ID,
-    CONTACT,
     CONTENT_LENGTH,
-    CSEQ,
     FROM,
     KEYS,
-    MAX_FORWARDS,
-    RACK,
-    RECORD_ROUTE,
-    RETRY_AFTER,
-    SESSION_EXPIRES,
     TO,
-    VIA,
     Kind,
     key_of,
 )
 from .uri import TOKEN, Uri, parse_uri
-from .values import LWS, split_commas
+from .values import split_commas
 
 T = TypeVar("T")
-_ONCE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length")
-_NEEDED = ("via", "from", "to", "call-id", "cseq")
-_TARGETS = ("INVITE", "UPDATE")  # methods whose Contact becomes the remote target
+NEEDED = ("via", "from", "to", "call-id", "cseq")
 _MISSING: object = object()
 
 
@@ -157,7 +146,7 @@ class Message:
     def slim(self) -> None:
         """Let go of all but what names the message: for one that is kept only to be recognised."""
         headers = self.headers
-        kept = [pair for pair in zip(headers.keys, headers.lines, strict=True) if pair[0] in _NEEDED]
+        kept = [pair for pair in zip(headers.keys, headers.lines, strict=True) if pair[0] in NEEDED]
         headers.keys = [pair[0] for pair in kept]
         headers.lines = [pair[1] for pair in kept]
         headers.forget_values()
@@ -314,98 +303,3 @@ def _cut(body: bytes, headers: Headers) -> bytes:
     if length > len(body):
         raise RemoteProtocolError("shorter than its Content-Length")
     return body[:length] if length < len(body) else body
-
-
-def check_response(response: Response) -> None:
-    """Raise RemoteProtocolError unless a transaction can use it."""
-    keys = response.headers.keys
-    for key in _NEEDED:
-        if key not in keys:
-            raise RemoteProtocolError(f"no {key}")
-    response.headers.first(VIA)
-    response.headers.first(CSEQ)
-
-
-def check_request(request: Request) -> None:
-    """Raise RemoteProtocolError with the status that the request earns (RFC 3261 sections 8.1.1 and 8.2)."""
-    headers = request.headers
-    keys = headers.keys
-    for key in _NEEDED:
-        if key not in keys:
-            raise RemoteProtocolError(f"no {key}")
-    if len(set(keys)) != len(keys):
-        for key in _ONCE:
-            if keys.count(key) > 1:
-                raise RemoteProtocolError(f"more than one {key}")
-    cseq = headers.first(CSEQ)
-    if cseq is not None and cseq.method != request.method:
-        raise RemoteProtocolError("CSeq is for another method")
-    if not request.call_id:
-        raise RemoteProtocolError("empty Call-ID")
-    for kind in (FROM, TO):
-        address = headers.first(kind)
-        if address is not None:
-            if not address.uri.strip(LWS):
-                raise RemoteProtocolError(f"no address in {kind.name}")
-            parse_uri(address.uri)
-    headers.first(VIA)
-    headers.first(MAX_FORWARDS)
-    if "contact" in keys:
-        _check_contacts(request, request.method)
-    if "record-route" in keys:
-        _check_routes(request)
-    headers.first(RACK)
-    headers.first(SESSION_EXPIRES)
-    uri = request.parsed_uri
-    if not uri.is_sip and uri.scheme != "tel":
-        raise RemoteProtocolError("unsupported URI scheme", status=416)
-
-
-def _check_contacts(message: Message, method: str) -> None:
-    """Where a Contact becomes a remote target there is one, a SIP address (RFC 3261 section 8.1.1.8)."""
-    texts = [part for text in message.headers.values("contact") for part in split_commas(text)]
-    for text in texts:
-        if text != "*":
-            parse_uri(CONTACT.parse(text).uri)
-    if method in _TARGETS and (len(texts) > 1 or not parse_uri(CONTACT.parse(texts[0]).uri).is_sip):
-        raise RemoteProtocolError("Contact is no single SIP address")
-
-
-def _check_routes(message: Message) -> None:
-    for route in message.headers.every(RECORD_ROUTE):
-        parse_uri(route.uri)
-
-
-def _check_to(response: Response) -> None:
-    receiver = response.headers.first(TO)
-    if receiver is not None:
-        parse_uri(receiver.uri)
-
-
-def _check_target(response: Response) -> None:
-    cseq = response.headers.first(CSEQ)
-    if response.status < 300:
-        _check_contacts(response, cseq.method if cseq else "")
-
-
-# What a dialog reads of a response.
-_READ: dict[str, Callable[[Response], object]] = {
-    "to": _check_to,
-    "contact": _check_target,
-    "record-route": _check_routes,
-    "session-expires": lambda response: response.headers.first(SESSION_EXPIRES),
-    "retry-after": lambda response: response.headers.first(RETRY_AFTER),
-}
-
-
-def faults_of(response: Response) -> list[str]:
-    """The keys of headers that a dialog would read, and cannot."""
-    faults: list[str] = []
-    for key in response.headers.keys:
-        check = _READ.get(key)
-        if check is not None and key not in faults:
-            try:
-                check(response)
-            except RemoteProtocolError:
-                faults.append(key)
-    return faults

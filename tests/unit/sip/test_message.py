@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipproxy.errors import RemoteProtocolError
+from sipproxy.sip.checking import check_request
 from sipproxy.sip.headers import CONTACT, CSEQ, FROM, MAX_FORWARDS, SESSION_EXPIRES, SUPPORTED, VIA, Kind
-from sipproxy.sip.message import BadMessage, Headers, Request, Response, check_request, parse, unfold
+from sipproxy.sip.message import BadMessage, Headers, Request, Response, parse, unfold
 from tests.unit.sip.support import request, text, wire
 
 KINDS: list[Kind[Any]] = [VIA, FROM, CSEQ, CONTACT, MAX_FORWARDS, SESSION_EXPIRES, SUPPORTED]
