@@ -5,7 +5,8 @@
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from sipproxy.b2bua.rewrite import DEFAULT_RULES, Identity, cross_request
+from sipproxy.b2bua.rewrite import Identity, cross_request
+from sipproxy.b2bua.rules import DEFAULT_RULES
 from sipproxy.propagation.carriers import extract_sip
 from sipproxy.propagation.settings import TrunkTrace
 from sipproxy.propagation.writing import write_sip

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from .b2bua.settings import Limits, RouteSettings, Timeouts, TrunkSettings
+from .b2bua.settings import Limits, RouteSettings, Timeouts, TransferSettings, TrunkSettings
 from .errors import ConfigurationError
 from .net.settings import NetSettings
 from .propagation.settings import PropagationSettings
@@ -61,6 +61,7 @@ class Settings(NetSettings):
     trace: PropagationSettings = PropagationSettings()
     tracing: TracingSettings = TracingSettings()
     privacy: PrivacySettings = PrivacySettings()
+    transfer: TransferSettings = TransferSettings()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
 

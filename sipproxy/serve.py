@@ -86,6 +86,7 @@ class Server:
             sample=sampler(settings.tracing),
             timeouts=settings.timeouts,
             propagation=settings.trace,
+            transfer=settings.transfer,
             max_headers=settings.limits.headers,
         )
         # What lives as long as the process is not to be looked at again and again; calls hold no cycles once

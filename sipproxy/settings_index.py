@@ -22,9 +22,7 @@ Path = tuple[str | int, ...]  # ("trunks", "sbc", "match", 1), in the words of t
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Promised by the documentation, and not built: better a plain word than "unknown key".
-NOT_YET = frozenset(
-    {"admin", "keep", "refer", "store", "timeout_ms", "transfer", "transfer_anchor", "webhook"}
-)
+NOT_YET = frozenset({"admin", "keep", "store", "timeout_ms", "webhook"})
 TRANSPORTS_NOT_YET = frozenset({"tls", "ws", "wss"})
 
 # These form the dialog or the hop (RFC 3261 section 20): the proxy writes them itself.

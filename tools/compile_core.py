@@ -20,7 +20,8 @@ SOURCE = ROOT / "sipproxy"
 TARGET = ROOT / ".compiled"
 CORE = ("sip", "propagation", "b2bua")  # no I/O, no clock: what mypyc is for
 # Of the shell, what runs for every call.
-HOT = [f"telemetry/{name}.py" for name in ("record", "describe", "spans", "encode")] + ["net/driver.py"]
+HOT = ["net/driver.py"]
+HOT += [f"telemetry/{name}.py" for name in ("record", "describe", "ending", "spans", "encode")]
 INTERPRETED = "settings.py"  # pydantic looks inside these classes, and they are read once
 MARK = "sources.sha256"
 

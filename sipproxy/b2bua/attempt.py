@@ -29,8 +29,7 @@ from .rewrite import Identity, cross_request, without_headers
 from .routing import Trunk
 
 if TYPE_CHECKING:
-    from .setup import Setup
-
+    from .placing import Placing
 
 MOST_FORKS = 32  # early dialogs of one INVITE
 
@@ -53,6 +52,7 @@ class Attempt:
         "_concluded",
         "_finished",
         "_flow",
+        "_parent",
         "_sent_at",
         "_setup",
         "_tx",
@@ -64,7 +64,7 @@ class Attempt:
         "winner",
     )
 
-    def __init__(self, setup: Setup, trunk: Trunk, flow: Flow) -> None:
+    def __init__(self, setup: Placing, trunk: Trunk, flow: Flow) -> None:
         self._setup = setup
         self._flow = flow
         self._tx: InviteClientTransaction | None = None
@@ -74,7 +74,7 @@ class Attempt:
         self._sent_at = 0.0
         self.trunk = trunk
         self.phase = Phase.FLYING
-        self.context = setup.call.root.child(setup.shared.ids.span_id())
+        self.context, self._parent = setup.attempt_context()
         self.legs: dict[str, Leg] = {}
         self.winner: Leg | None = None
 
@@ -95,6 +95,7 @@ class Attempt:
             shared.facts.append(
                 Attempted(
                     setup.call.root,
+                    self._parent,
                     self.context,
                     now,
                     setup.arrived_at,
@@ -114,7 +115,7 @@ class Attempt:
         identity = Identity(
             setup.outgoing_uri(self.trunk),
             sender.with_tag(shared.ids.hex(16)),
-            without_headers(receiver),
+            f"<{setup.target_uri}>" if setup.target_uri else without_headers(receiver),
             shared.ids.hex(32),
             1,
         )
@@ -127,7 +128,10 @@ class Attempt:
             if value is not None:  # the first; a second one (RFC 3325 section 9.1) stays as it is
                 line = f"P-Asserted-Identity: {stamp_pai(value, self.context)}"
                 headers.lines[headers.keys.index("p-asserted-identity")] = line
-        stamp(shared, crossed, self.context, self.trunk, self._flow, setup.call.baggage)
+        if setup.replaces:
+            crossed.headers.add("Replaces", setup.replaces)
+        previous = setup.previous
+        stamp(shared, crossed, self.context, self.trunk, self._flow, setup.call.baggage, previous=previous)
         return crossed
 
     # What comes back
@@ -239,9 +243,11 @@ class Attempt:
         leg = Leg(self._setup.call, "callee", dialog, self.trunk, tx.flow or self._flow, self.context)
         leg.invite_cseq = cseq_of(tx.request)
         leg.pinned = leg.pinned or tx.moved
+        leg.dialled = True
         if self.phase < Phase.GIVEN_UP and self.winner is None:
-            leg.peer = self._setup.caller_leg()
-            leg.peer.peer = leg
+            caller = self._setup.caller_leg()
+            if caller is not None:
+                leg.peer, caller.peer = caller, leg
         self.legs[response.to_tag] = leg
         return leg
 

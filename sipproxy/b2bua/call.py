@@ -11,7 +11,6 @@ ENDING     last BYE answered       forgotten                          ENDED
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ..propagation.context import TraceContext
@@ -20,75 +19,57 @@ from ..sip.message import Request, Response
 from ..sip.timers import Reminder, Timer
 from ..sip.transaction import ServerTransaction
 from .answer import Answer
-from .ending import Bye, ok
-from .events import CallForgotten, DialogEnded, Established, Milestone, Settled
+from .couple import Couple, Stage
+from .ending import Bye, HeldBye, ok
+from .events import CallForgotten, DialogEnded, Milestone, Settled
 from .leg import Leg, cseq_of
 from .relay import Relay
-from .routing import Trunk
+from .session_watch import SessionWatch
 from .shared import Shared
 
 if TYPE_CHECKING:
+    from .referring import Referring
     from .setup import Setup
 
 
+_EVENTS = ("NOTIFY", "SUBSCRIBE")
 MOST_NAMES = 8  # Session-IDs that one call is found by
-LONGEST_SESSION_S = 86400  # seconds; a Session-Expires beyond a day promises nothing
 
 
-class Stage(IntEnum):
-    """Where a call is."""
-
-    SETUP = 0
-    TALKING = 1
-    ENDING = 2
-    ENDED = 3
-
-
-class Call:
-    """What both legs share once they talk; how they got there is `Setup`'s."""
+class Call(Couple):
+    """What both legs share once they talk; how they got there is `Setup`'s, and where a transfer takes them
+    is `Referring`'s.
+    """
 
     __slots__ = (
-        "_end",
-        "_ended_at",
+        "_held_bye",
         "_open_attempts",
-        "_open_legs",
         "_peer_hung_up",
-        "_session_ends_at",
-        "_session_timer_at",
-        "answered_at",
-        "baggage",
-        "callee",
-        "caller",
-        "relays",
+        "_watch",
+        "desk",
         "reminder",
-        "ring_ms",
-        "root",
         "session_ids",
         "setup",
-        "shared",
-        "stage",
-        "trunks",
     )
 
-    def __init__(self, shared: Shared, root: TraceContext, *, session_id: str, baggage: str) -> None:
-        self.shared = shared
-        self.root = root
+    def __init__(
+        self,
+        shared: Shared,
+        root: TraceContext,
+        *,
+        session_id: str,
+        interaction: str,
+        baggage: str,
+        hops: int,
+        now: float,
+    ) -> None:
+        super().__init__(shared, root, interaction=interaction, baggage=baggage, hops=hops, now=now)
         self.session_ids: list[str] = []  # Session-ID values that lead here
-        self.relays: list[Relay] = []  # requests under way between the legs
-        self.baggage = baggage
-        self.stage = Stage.SETUP
         self.setup: Setup | None = None
-        self.caller: Leg | None = None
-        self.callee: Leg | None = None
-        self.trunks: list[Trunk] = []  # that count this call
-        self.answered_at = 0.0
-        self.ring_ms = 0
-        self._end = ""
-        self._ended_at = 0.0
+        self.desk: Referring | None = None  # its transfers, where there were any
         self._open_attempts = 0
-        self._open_legs = 0
-        self._session_ends_at = 0.0
-        self._session_timer_at = 0.0
+        self._watch: SessionWatch | None = None
+        self._held_bye: HeldBye | None = None
         self._peer_hung_up = False  # while our BYE was on its way to it
         self.reminder = Reminder(self)  # for timers that may outlive the call by far
         shared.calls.add(self)
@@ -106,40 +87,20 @@ class Call:
         """Both legs are confirmed, and nobody else rings any more."""
         self.stage = Stage.TALKING
         self.setup = None
-        self.answered_at = now
         self.caller, self.callee = caller, callee
         for leg in (caller, callee):
             leg.confirmed = True
-            leg.context = leg.context.child(self.shared.ids.span_id())
-            self._tell_established(leg, now)
+            self.establish(leg, self.root, now)
         self.session_refreshed(response, now)
         for leg in (caller, callee):
             if leg.hung_up:
                 self.hang_up(f"{leg.role}_bye", "SIP;cause=487", now)
 
-    def _tell_established(self, leg: Leg, now: float) -> None:
-        if self.root.sampled:
-            rtt_ms = None if leg.trunk is None else leg.trunk.rtt_ms
-            self.shared.facts.append(
-                Established(
-                    self.root,
-                    leg.context,
-                    now,
-                    leg.role,
-                    leg.trunk_name,
-                    leg.dialog.call_id,
-                    leg.flow,
-                    self.ring_ms,
-                    rtt_ms,
-                )
-            )
-
     def declined(self, leg: Leg, now: float) -> None:
         """Somebody answered whom nobody waits for any more; its dialog lasts until our BYE is answered."""
         self.attempted(+1)
         leg.declined = True
-        leg.context = leg.context.child(self.shared.ids.span_id())
-        self._tell_established(leg, now)
+        self.establish(leg, self.root, now)
 
     def requested(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
         """A request arrived in a dialog of ours."""
@@ -150,10 +111,21 @@ class Call:
         if tx.flow is not None and tx.flow.connection:
             leg.flow = tx.flow  # the peer's newest connection
         method = request.method
+        desk = self.desk
         if method == "BYE":
             self._bye(leg, tx, request, now)
-        elif self.stage >= Stage.ENDING:
+        elif desk is not None and method in _EVENTS and desk.event(leg, tx, request, now):
+            pass
+        elif self.stage >= Stage.ENDING or leg.departed:
             leg.refuse(tx, 481, now)
+        elif leg.peer is None and desk is not None:  # between two partners
+            leg.refuse(tx, 500, now, retry_after=1)
+        elif method == "REFER":
+            if desk is None:
+                desk = self.desk = self.shared.refer_desk(self)
+            desk.refer(leg, tx, request, now)
+        elif leg.join is not None and method == "UPDATE":
+            leg.refuse(tx, 491, now)
         elif method == "INVITE" and (status := self._not_now(leg)):
             Relay(leg, tx).refuse(status, now, retry_after=2 if status == 500 else 0)
         else:
@@ -164,10 +136,12 @@ class Call:
         crossed (RFC 5407 section 3.1). 0: it can.
         """
         peer = leg.peer
-        if not leg.confirmed and leg.role == "callee":
+        if not leg.confirmed and leg.dialled:
             return 491  # our own INVITE is still open there
         if peer is None or not leg.confirmed or leg.invite_in is not None or leg.answer is not None:
             return 500
+        if leg.join is not None or peer.join is not None:
+            return 491
         if leg.invite_out is not None or peer.answer is not None or peer.invite_in is not None:
             return 491
         return 0
@@ -195,56 +169,86 @@ class Call:
         answer.acknowledged(None, now)
         self.hang_up("timeout", 'SIP;cause=408;text="No ACK"', now)
 
-    # Session timers (RFC 4028): the peers agree, we watch
-
     def session_refreshed(self, response: Response, now: float) -> None:
         """A 2xx to INVITE or UPDATE: the session lives for its Session-Expires from now, or for ever without
         one.
         """
         interval = response.headers.first(SESSION_EXPIRES)
-        if not interval:
-            self._session_ends_at = 0.0
-            return
-        self._session_ends_at = now + min(interval, LONGEST_SESSION_S)
-        if self._session_timer_at <= now or self._session_ends_at < self._session_timer_at:
-            self._session_timer_at = self._session_ends_at
-            self.shared.endpoint.timers.start(Timer.SESSION, self._session_timer_at, self.reminder)
+        if interval and self._watch is None:
+            self._watch = SessionWatch(self, self.shared.endpoint.timers)
+        if self._watch is not None:
+            self._watch.refreshed(interval or 0, now)
 
-    def expire(self, timer: Timer, now: float) -> None:
-        """Ringing for too long, or a session that should have been refreshed by now."""
-        if timer is Timer.RING:
-            if self.setup is not None:
-                self.setup.rung_too_long(now)
-        elif self.stage is not Stage.TALKING or not self._session_ends_at:
-            self._session_timer_at = 0.0
-        elif self._session_ends_at <= now:
+    def session_expired(self, now: float) -> None:
+        """Nobody has refreshed it."""
+        if self.stage is Stage.TALKING:
             self.shared.count("session_expired", "" if self.callee is None else self.callee.trunk_name)
             self.hang_up("session_expired", 'SIP;cause=408;text="Session timer expired"', now)
-        else:
-            self._session_timer_at = self._session_ends_at
-            self.shared.endpoint.timers.start(Timer.SESSION, self._session_timer_at, self.reminder)
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """Ringing for too long."""
+        if self.setup is not None:
+            self.setup.rung_too_long(now)
 
     # Ending
 
     def _bye(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
+        if leg.notifies and self.stage is Stage.TALKING and not leg.departed:
+            self._held_bye = HeldBye(self, leg, tx, now)
+            return
         if self.root.sampled:
             self.shared.facts.append(Milestone(leg.context.span_id, "BYE", now))
         if not leg.confirmed:
             self._early_bye(leg, tx, request, now)
             return
-        if self.stage >= Stage.ENDING or leg.peer is None:
+        if self.stage >= Stage.ENDING or leg.departed:
             self._peer_hung_up = True
             ok(leg, tx, request, now)  # it crossed ours
+            return
+        if self._leaves_a_transfer(leg, tx, now):
             return
         if leg.answer is not None:
             leg.answer.settle_peer(
                 None, now
             )  # before its BYE; ours goes on until it is heard (RFC 5407 3.1.3)
         self.stage = Stage.ENDING
-        self._open_legs = 1
-        self._end = end = f"{leg.role}_bye"
-        self._ended_at = now
-        Bye(leg.peer, end=end, asker=leg, tx=tx).start(now)
+        self.open_legs = 1
+        self.end = end = "transferred" if self.transferred else f"{leg.role}_bye"
+        self.ended_at = now
+        if leg.peer is None:
+            ok(leg, tx, request, now)
+            self.forget(now)
+        else:
+            Bye(leg.peer, end=end, asker=leg, tx=tx).start(now)
+
+    def _leaves_a_transfer(self, leg: Leg, tx: ServerTransaction, now: float) -> bool:
+        """A BYE while a transfer is under way; whether there is nothing more to do about it now."""
+        desk, peer = self.desk, leg.peer
+        if desk is not None and desk.left(leg, now):
+            ok(leg, tx, tx.request, now)
+            return True
+        if peer is not None and peer.join is not None and peer.join.takes(peer, self):
+            self.departs(
+                leg, now
+            )  # the one who consulted need not wait until its partner is joined with another
+            leg.forget()
+            ok(leg, tx, tx.request, now)
+            return True
+        if leg.join is not None:
+            leg.join.left(leg, now)
+        return False
+
+    def notified(self, leg: Leg, now: float) -> None:
+        """No NOTIFY to that leg is open any more: its BYE may cross."""
+        held, self._held_bye = self._held_bye, None
+        if held is not None:
+            held.release(now)
+
+    def bye_released(self, leg: Leg, tx: ServerTransaction, now: float) -> None:
+        """A BYE has waited for the NOTIFYs that it crossed."""
+        leg.notifies = 0
+        self._held_bye = None
+        self._bye(leg, tx, tx.request, now)
 
     def _early_bye(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
         """It ends this early dialog (RFC 3261 section 15); a 2xx may be on its way all the same."""
@@ -261,16 +265,25 @@ class Call:
         """End the call from here, on both legs."""
         if self.setup is not None:
             self.setup.give_up(503, end, now)
-        if self.stage is not Stage.TALKING or self.caller is None or self.callee is None:
+        if self.stage is not Stage.TALKING:
             return
+        self._leave_transfers(now)
+        legs = [leg for leg in (self.callee, self.caller) if leg is not None and not leg.departed]
         self.stage = Stage.ENDING
-        self._open_legs = 2
-        self._end = end
-        self._ended_at = now
-        for leg in (self.callee, self.caller):
+        self.open_legs = len(legs)
+        self.end = end
+        self.ended_at = now
+        for leg in legs:
             if leg.peer is not None and leg.peer.answer is not None:
                 leg.peer.answer.settle_peer(None, now)
             Bye(leg, end=end).start(now, reason)
+
+    def _leave_transfers(self, now: float) -> None:
+        if self.desk is not None:
+            self.desk.abandon(now)
+        for leg in (self.caller, self.callee):
+            if leg is not None and leg.join is not None:
+                leg.join.left(leg, now)
 
     def broken(self, leg: Leg | None, now: float) -> None:
         """One leg no longer knows the dialog, or is silent: the call is over (RFC 3261 section 12.2.1.2)."""
@@ -286,6 +299,9 @@ class Call:
 
     def leg_ended(self, leg: Leg, now: float) -> None:
         """A BYE of ours is answered, or never will be."""
+        if leg.departed:
+            leg.forget()
+            return
         if leg.declined:
             if self.root.sampled:
                 self.shared.facts.append(DialogEnded(leg.context.span_id, "cancelled", now, 0))
@@ -293,8 +309,8 @@ class Call:
             return
         if self.stage is not Stage.ENDING:
             return
-        self._open_legs -= 1
-        if self._open_legs <= 0:
+        self.open_legs -= 1
+        if self.open_legs <= 0:
             self.forget(now)
 
     def forget(self, now: float) -> None:
@@ -312,14 +328,16 @@ class Call:
         self.stage = Stage.ENDED
         self.setup = None
         shared = self.shared
+        lingering = self.desk is not None and self.desk.lingers(legs)
         for leg in legs:
-            if leg.answer is None:  # else its ACK has to find it still
+            if talked and not leg.departed:
+                shared.finished.add(leg.dialog.key)
+                self.tell_ended(leg, self.end, now)
+            if leg.answer is None and not leg.departed and not lingering:  # else it has to be found still
                 leg.forget()
-            if talked and self.root.sampled:
-                talk_ms = round((self._ended_at - self.answered_at) * 1000)
-                shared.facts.append(DialogEnded(leg.context.span_id, self._end, now, talk_ms))
-        for leg in legs:
-            leg.peer = None
+        if not lingering:
+            for leg in legs:
+                leg.peer = None
         self.caller = self.callee = None
         for trunk in self.trunks:
             trunk.release()
@@ -328,6 +346,9 @@ class Call:
             shared.sessions.forget(session_id, self.root)
         shared.calls.discard(self)
         self.reminder.drop()
+        if self._watch is not None:
+            self._watch.drop()
+            self._watch = None
         self._tell_forgotten()
 
     def attempted(self, change: int) -> None:

@@ -15,6 +15,7 @@ from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
+    from .call import Call
     from .leg import Leg
 
 ANSWER_WITHIN_S = 2.0  # seconds the asker waits for the other side's answer to its BYE
@@ -107,6 +108,30 @@ class Bye:
             return
         self._answered = True
         self._leg.shared.endpoint.respond(self._tx, respond_to(self._tx.request, status), now)
+
+
+class HeldBye:
+    """A transferor's BYE that came while a NOTIFY to it is open: the transferee, who sent that, must not lose
+    the dialog before it has its answer. It waits for as long as any asker waits.
+    """
+
+    __slots__ = ("_call", "_leg", "_tx")
+
+    def __init__(self, call: Call, leg: Leg, tx: ServerTransaction, now: float) -> None:
+        self._call: Call | None = call
+        self._leg = leg
+        self._tx = tx
+        call.shared.endpoint.timers.start(Timer.BYE, now + ANSWER_WITHIN_S, self)
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """It has waited long enough."""
+        self.release(now)
+
+    def release(self, now: float) -> None:
+        """Go on."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.bye_released(self._leg, self._tx, now)
 
 
 def ok(leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:

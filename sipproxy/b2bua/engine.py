@@ -9,38 +9,36 @@ anything else                          Forward
 from __future__ import annotations
 
 from ..errors import RemoteProtocolError
-from ..propagation.carriers import extract_sip
-from ..propagation.context import TraceContext
-from ..propagation.correlation import Origin, Sampler, begin
-from ..propagation.settings import Accept, PropagationSettings, TrunkTrace
-from ..propagation.writing import add_baggage
+from ..propagation.correlation import Origin, Sampler
+from ..propagation.settings import Accept, PropagationSettings
 from ..sip.build import respond_to
 from ..sip.endpoint import Endpoint, Transmit
 from ..sip.flow import Flow, Listener
-from ..sip.headers import CSEQ, MAX_FORWARDS, PROXY_REQUIRE, REQUIRE, TO
+from ..sip.headers import CSEQ, MAX_FORWARDS, PROXY_REQUIRE, REQUIRE
 from ..sip.ids import Ids
-from ..sip.message import Headers, Request
+from ..sip.message import Request
 from ..sip.timers import Timer
 from ..sip.transaction import InviteServerTransaction, ServerTransaction
-from ..sip.uri import TOKEN, parse_uri
+from ..sip.uri import parse_uri
+from .arrival import Arrival, arrive, originate
 from .call import Call
 from .events import Fact, RequestArrived, Routed
 from .forward import Forward, between
 from .health import Probe
-from .rewrite import ALLOW, OUR_SUPPORTED, TRANSPARENT_TAGS
+from .leg import hops_left
+from .outside import errand_for, noted
+from .pending import PendingTransfers, who_sent
+from .referring import Referring
 from .routing import Router, Trunk
-from .settings import Timeouts
+from .rules import ALLOW, OUR_SUPPORTED, TRANSPARENT_TAGS
+from .settings import Timeouts, TransferSettings
 from .setup import Setup
 from .shared import Lookup, Shared
 
-STRANGER = TrunkTrace(accept=Accept.LINK)
 # They make sense inside a dialog only; outside of ours there is none.
 IN_DIALOG_ONLY = frozenset(("BYE", "PRACK", "UPDATE"))
 # With a To-tag they belong to a dialog of a call, and that would be ours.
 DIALOG_METHODS = IN_DIALOG_ONLY | {"INVITE", "INFO", "REFER"}
-NOT_RELAYED = frozenset(("REFER",))
-_PLAIN = TOKEN | frozenset("/:=")
-INTERACTION_LENGTH = 128  # characters of an interaction id that are kept
 
 
 class Engine:
@@ -55,6 +53,7 @@ class Engine:
         sample: Sampler,
         timeouts: Timeouts | None = None,
         propagation: PropagationSettings | None = None,
+        transfer: TransferSettings | None = None,
         names: frozenset[str] = frozenset(),
         max_headers: int = 256,
     ) -> None:
@@ -68,6 +67,8 @@ class Engine:
             propagation=propagation or PropagationSettings(),
             names=names.union(*(_names_of(listener) for listener in listeners)),
         )
+        self.shared.pending = PendingTransfers(self.endpoint, transfer or TransferSettings())
+        self.shared.refer_desk = Referring
         self._probes: list[Probe] = []
 
     # For the driver
@@ -165,7 +166,8 @@ class Engine:
         if request.method == "OPTIONS" and (uri.user is None and shared.is_us(uri.host, uri.port)):
             self._options(tx, request, now)
             return
-        candidates = between(request, source, shared) or shared.router.choose(source, uri)
+        arrival = arrive(shared, request, source)
+        candidates = self._candidates(arrival, request)
         if candidates is None and (source is None or not isinstance(tx, InviteServerTransaction)):
             # A stranger gets no span: whoever scans the network must not fill the trace store.
             shared.count("no_route", "" if source is None else source.name)
@@ -179,31 +181,53 @@ class Engine:
             self._bad_extension(tx, request, unknown, now)
         elif request.method in IN_DIALOG_ONLY:
             self._refuse(tx, request, 481, now)
-        elif request.method in NOT_RELAYED:
-            self._refuse(tx, request, 405, now)
         elif isinstance(tx, InviteServerTransaction):
-            self._invite(tx, request, source, flow, candidates, now)
+            self._invite(tx, request, arrival, flow, candidates, now)
         elif candidates is not None:
-            self._forward(tx, request, source, flow, candidates, now)
+            self._forward(tx, request, arrival, flow, candidates, now)
+
+    def _candidates(self, arrival: Arrival, request: Request) -> list[Trunk] | None:
+        """Where the request may go; None when no route takes it."""
+        shared, replaced = self.shared, arrival.replaced
+        if replaced is not None and replaced.target.trunk is not None:
+            return [replaced.target.trunk]
+        uri = parse_uri(arrival.target_uri) if arrival.target_uri else request.parsed_uri
+        return between(request, arrival.source, shared) or shared.router.choose(arrival.source, uri)
 
     def _invite(
         self,
         tx: InviteServerTransaction,
         request: Request,
-        source: Trunk | None,
+        arrival: Arrival,
         flow: Flow,
         candidates: list[Trunk] | None,
         now: float,
     ) -> None:
-        origin, interaction, session_id = self._origin(request, source)
-        baggage = _baggage(origin, interaction)
-        self._tell_arrived(origin, request, source, flow, interaction, session_id, now)
+        origin = originate(arrival, self.shared)
+        self._tell_arrived(origin, arrival, request, flow, now)
+        source, transfer = arrival.source, arrival.transfer
         # A Session-ID leads to a call only where it was learned from somebody whose word counts.
         trusted = source is not None and source.settings.trace.accept is Accept.ADOPT
-        call = Call(self.shared, origin.root, session_id=session_id if trusted else "", baggage=baggage)
+        call = Call(
+            self.shared,
+            origin.root,
+            session_id=arrival.session_id if trusted else "",
+            interaction=arrival.interaction,
+            baggage=arrival.baggage,
+            hops=hops_left(request),
+            now=now,
+        )
         setup = Setup(call, tx, request, source, now)
+        if transfer is not None:
+            setup.caused_by(transfer, who_sent(request), now)
+        if arrival.replaced is not None:
+            setup.replaced = arrival.replaced.target.call
+        setup.replaces, setup.target_uri = arrival.replaces, arrival.target_uri
         try:
-            setup.start(candidates, now)
+            if arrival.refusal:
+                setup.give_up(arrival.refusal, "", now)
+            else:
+                setup.start(candidates, now)
         except RemoteProtocolError as error:  # found only when the request was written anew
             self.shared.count("malformed")
             setup.give_up(error.status, "bad_message", now)
@@ -212,7 +236,7 @@ class Engine:
         self,
         tx: ServerTransaction,
         request: Request,
-        source: Trunk | None,
+        arrival: Arrival,
         flow: Flow,
         candidates: list[Trunk],
         now: float,
@@ -221,53 +245,49 @@ class Engine:
         if request.headers.first(MAX_FORWARDS) == 0:
             self._refuse(tx, request, 483, now)
             return
-        origin, interaction, session_id = self._origin(request, source)
-        self._tell_arrived(origin, request, source, flow, interaction, session_id, now)
-        baggage = _baggage(origin, interaction)
+        origin = originate(arrival, shared)
+        errand = errand_for(shared, request, arrival, origin, now) if request.method == "REFER" else None
+        if errand is not None and errand.status:
+            self._refuse(tx, request, errand.status, now)
+            return
+        self._tell_arrived(origin, arrival, request, flow, now)
         if origin.root.sampled:
             names = tuple(trunk.name for trunk in candidates)
             shared.facts.append(Routed(origin.root, shared.ids.span_id(), now, now, names, ""))
-        forward = Forward(shared, tx, source, origin.root, candidates, baggage=baggage, now=now)
+        forward = Forward(
+            shared,
+            tx,
+            arrival.source,
+            origin.root,
+            candidates,
+            baggage=arrival.baggage,
+            now=now,
+            errand=errand,
+        )
+        if errand is not None:
+            errand.begin(now)
+        elif request.method == "NOTIFY":
+            noted(shared, request, now)
         forward.next(503, "transport", now)
 
-    def _origin(self, request: Request, source: Trunk | None) -> tuple[Origin, str, str]:
-        shared, headers = self.shared, request.headers
-        settings = STRANGER if source is None else source.settings.trace
-        to = headers.first(TO)
-        to_headers = ""
-        if to is not None and "?" in to.uri:
-            to_headers = parse_uri(to.uri).headers
-        found = extract_sip(headers.values, settings, request.parsed_uri.headers, to_headers)
-        session_id = headers.text("session-id") or ""
-        known: tuple[TraceContext, str] | None = None
-        if found.context is None:
-            known = shared.challenges.find(request)
-            call = shared.sessions.find(session_id) if known is None and session_id else None
-            if call is not None and settings.accept is Accept.ADOPT:
-                known = (call, "session-id")
-            elif call is not None and settings.accept is Accept.LINK:
-                found.context, found.carrier = (
-                    call,
-                    "session-id",
-                )  # whose trace it names is not proved: a link
-        origin = begin(found, settings.accept, ids=shared.ids, sample=shared.sample, known=known)
-        return origin, interaction_id(headers, shared.propagation.interaction_header), session_id
-
     def _tell_arrived(
-        self,
-        origin: Origin,
-        request: Request,
-        source: Trunk | None,
-        flow: Flow,
-        interaction: str,
-        session_id: str,
-        now: float,
+        self, origin: Origin, arrival: Arrival, request: Request, flow: Flow, now: float
     ) -> None:
         if origin.root.sampled:
-            name = "unknown" if source is None else source.name
-            rtt_ms = None if source is None else source.rtt_ms
+            rtt_ms = None if arrival.source is None else arrival.source.rtt_ms
             self.shared.facts.append(
-                RequestArrived(origin.root, origin, now, name, request, flow, interaction, session_id, rtt_ms)
+                RequestArrived(
+                    origin.root,
+                    origin,
+                    now,
+                    arrival.source_name,
+                    request,
+                    flow,
+                    arrival.interaction,
+                    arrival.session_id,
+                    rtt_ms,
+                    arrival.transfer is not None,
+                )
             )
 
     def acknowledged(self, ack: Request, flow: Flow, now: float) -> None:
@@ -324,19 +344,3 @@ def _unknown_tags(request: Request) -> list[str]:
         return []
     wanted = headers.tokens(REQUIRE) + headers.tokens(PROXY_REQUIRE)
     return [tag for tag in wanted if tag not in TRANSPARENT_TAGS]
-
-
-def interaction_id(headers: Headers, header: str) -> str:
-    """The customer interaction: the configured header, else User-to-User (RFC 7433) unless that is a mere
-    number.
-    """
-    value = (headers.text(header.lower()) or "").partition(";")[0].strip()
-    if not value:
-        value = (headers.text("user-to-user") or "").partition(";")[0].strip()
-        if not _PLAIN.issuperset(value) or not value.strip("+0123456789-"):
-            return ""
-    return value[:INTERACTION_LENGTH]
-
-
-def _baggage(origin: Origin, interaction: str) -> str:
-    return add_baggage(origin.baggage, "interaction.id", interaction) if interaction else origin.baggage

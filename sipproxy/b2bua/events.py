@@ -29,6 +29,7 @@ class RequestArrived:
     interaction_id: str
     session_id: str
     rtt_ms: float | None
+    transferred: bool = False  # a transfer caused it
 
 
 @dataclass(slots=True)
@@ -60,9 +61,14 @@ class LookedUp:
 
 @dataclass(slots=True)
 class Attempted:
-    """A request went out to a trunk."""
+    """A request went out: to a trunk, or, as the re-INVITE of a transfer, to a leg.
+
+    `parent` is what its span hangs on: the root, or a transfer; None: it begins a trace of its own. A method
+    of `re-INVITE` is an INVITE inside a dialog.
+    """
 
     root: TraceContext
+    parent: TraceContext | None
     context: TraceContext
     at: float
     arrived_at: float
@@ -72,6 +78,7 @@ class Attempted:
     flow: Flow
     cseq: int
     rtt_ms: float | None
+    leg: str = "callee"
 
 
 @dataclass(slots=True)
@@ -129,9 +136,12 @@ class Settled:
 
 @dataclass(slots=True)
 class Established:
-    """A dialog is confirmed. `leg` is `caller` or `callee`."""
+    """A dialog is confirmed, or has come to this call from another. `leg` is `caller` or `callee`: whose
+    place it has in the call; `dialled`: we sent the INVITE. `parent` is what its span hangs on.
+    """
 
     root: TraceContext
+    parent: TraceContext
     context: TraceContext
     at: float
     leg: str
@@ -140,6 +150,7 @@ class Established:
     flow: Flow | None
     ring_ms: int
     rtt_ms: float | None
+    dialled: bool
 
 
 @dataclass(slots=True)
@@ -173,6 +184,45 @@ class Transacted:
 
 
 @dataclass(slots=True)
+class TransferBegan:
+    """A REFER has been taken. `kind` is `blind` or `attended`, `mode` is `relay` or `local`, `trunk` the
+    transferor's; `began_at` is when the REFER came.
+    """
+
+    root: TraceContext
+    parent: TraceContext
+    context: TraceContext
+    link: TraceContext | None  # what the REFER itself carried, where that is another trace
+    began_at: float
+    kind: str
+    mode: str
+    trunk: str
+
+
+@dataclass(slots=True)
+class TransferEnded:
+    """The one outcome of a transfer (`transfer.py` has the words). `status` is 0 where no response tells it;
+    `source` is empty or `reported`.
+    """
+
+    span_id: str
+    outcome: str
+    source: str
+    stage: str
+    status: int
+    error: str
+    at: float
+
+
+@dataclass(slots=True)
+class Linked:
+    """An open span has to do with a span of another trace, or another branch: `context`."""
+
+    span_id: str
+    context: TraceContext
+
+
+@dataclass(slots=True)
 class CallForgotten:
     """Nothing more will be told of this call."""
 
@@ -181,10 +231,11 @@ class CallForgotten:
 
 @dataclass(slots=True)
 class Counted:
-    """Something for a counter."""
+    """Something for a counter; `which` tells its kinds apart, from a closed set."""
 
     what: str
     trunk: str
+    which: str = ""
 
 
 Fact: TypeAlias = (
@@ -200,6 +251,9 @@ Fact: TypeAlias = (
     | Established
     | DialogEnded
     | Transacted
+    | TransferBegan
+    | TransferEnded
+    | Linked
     | CallForgotten
     | Counted
 )

@@ -11,6 +11,8 @@ a SUBSCRIBE gets our Record-Route, so that its NOTIFY comes back this way.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..propagation.context import TraceContext
 from ..sip.build import respond_to
 from ..sip.flow import UDP, Flow
@@ -20,11 +22,15 @@ from ..sip.transaction import ClientTransaction, ServerTransaction
 from ..sip.uri import parse_uri
 from .events import Attempted, CallForgotten, Concluded
 from .leg import cseq_of, hops_left, stamp
-from .rewrite import DEFAULT_RULES, forward_request, forward_response
+from .rewrite import forward_request, forward_response, plain_uri
 from .routing import Trunk
+from .rules import DEFAULT_RULES
 from .shared import Shared
 
-_ADDS_ROUTE = ("SUBSCRIBE",)
+if TYPE_CHECKING:
+    from .outside import Errand
+
+_ADDS_ROUTE = ("SUBSCRIBE", "REFER")
 _BETWEEN = "sipproxy-between"
 _AND = "!"  # between two trunks' names, which are plain words
 
@@ -50,6 +56,7 @@ class Forward:
         "_candidates",
         "_context",
         "_done",
+        "_errand",
         "_root",
         "_source",
         "_trunk",
@@ -67,12 +74,15 @@ class Forward:
         *,
         baggage: str,
         now: float,
+        errand: Errand | None = None,
     ) -> None:
+        self._errand = errand  # what it causes, where it is a REFER
         self.shared = shared
         self._tx = tx
         self._source = source
         self._root = root
-        self._candidates = list(candidates)
+        leg = None if errand is None else errand.leg
+        self._candidates = list(candidates) if leg is None or leg.trunk is None else [leg.trunk]
         self._baggage = baggage
         self._arrived_at = now
         self._trunk: Trunk | None = None
@@ -106,11 +116,12 @@ class Forward:
 
     def _send(self, trunk: Trunk, flow: Flow, now: float) -> None:
         self._context = self._root.child(self.shared.ids.span_id())
-        request = self._cross(trunk, flow)
+        request = self._cross(trunk, flow, now)
         tx = self.shared.endpoint.send(request, flow, self, now, pinned=trunk.pinned)
         if self._root.sampled:
             self.shared.facts.append(
                 Attempted(
+                    self._root,
                     self._root,
                     self._context,
                     now,
@@ -124,13 +135,15 @@ class Forward:
                 )
             )
 
-    def _cross(self, trunk: Trunk, flow: Flow) -> Request:
-        request = self._tx.request
+    def _cross(self, trunk: Trunk, flow: Flow, now: float) -> Request:
+        request, errand = self._tx.request, self._errand
         uri = request.parsed_uri
-        if uri.is_sip and self.shared.is_us(uri.host, uri.port):
-            target = uri.with_host(trunk.address.shown)
+        if errand is not None and errand.leg is not None:
+            target = errand.leg.dialog.remote_target
+        elif uri.is_sip and self.shared.is_us(uri.host, uri.port):
+            target = plain_uri(uri.with_host(trunk.address.shown))
         else:
-            target = request.uri[: -len(uri.headers) - 1] if uri.headers else request.uri
+            target = plain_uri(request.uri)
         routes = [
             route.with_tag("")
             for route in request.headers.every(ROUTE)
@@ -145,7 +158,11 @@ class Forward:
             at = keys.index("record-route") if "record-route" in keys else len(keys)
             keys.insert(at, "record-route")
             crossed.headers.lines.insert(at, line)
-        stamp(self.shared, crossed, self._context, trunk, flow, self._baggage)
+        context, previous = self._context, ""
+        if errand is not None and errand.transfer is not None:
+            context, previous = errand.transfer.context, errand.transfer.previous
+            errand.stamp(crossed, trunk, self.shared.contact(flow), now)
+        stamp(self.shared, crossed, context, trunk, flow, self._baggage, previous=previous)
         return crossed
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
@@ -175,11 +192,14 @@ class Forward:
         self._done = True
         if not self._tx.answered:
             self.shared.endpoint.respond(self._tx, response, now)
+        status = 0 if error == "timeout" else response.status
         if self._root.sampled:
-            status = 0 if error == "timeout" else response.status
             fact = Concluded(self._root.span_id, status, error, now, self._tx.repeats, None, True)
             self.shared.facts.append(fact)
-            self.shared.facts.append(CallForgotten(self._root))
+            if self._errand is None:
+                self.shared.facts.append(CallForgotten(self._root))
+        if self._errand is not None:
+            self._errand.concluded(response if status else None, error, now)
 
     def _tell(self, status: int, error: str, now: float) -> None:
         if self._root.sampled and self._context is not self._root:

@@ -13,8 +13,8 @@ from ..sip.build import respond_to
 from ..sip.dialog import Dialog
 from ..sip.endpoint import UDP_LIMIT, ClientUser, Transmit
 from ..sip.flow import UDP, Flow
-from ..sip.headers import CSEQ, MAX_FORWARDS, RECORD_ROUTE
-from ..sip.message import Headers, Request, Response
+from ..sip.headers import CSEQ, MAX_FORWARDS, RECORD_ROUTE, SUPPORTED
+from ..sip.message import Headers, Message, Request, Response
 from ..sip.transaction import (
     ClientTransaction,
     InviteClientTransaction,
@@ -23,15 +23,19 @@ from ..sip.transaction import (
 )
 from ..sip.uri import Uri, parse_uri
 from .answer import Answer
-from .rewrite import DEFAULT_RULES, HeaderRules, Identity, cross_request, cross_response, size_of
+from .rewrite import Identity, cross_request, cross_response, size_of
 from .routing import TRANSPORTS, Trunk, is_ip
+from .rules import DEFAULT_RULES, HeaderRules
 from .shared import Located, Shared
 
 if TYPE_CHECKING:
     from .call import Call
     from .ending import Bye
+    from .joining import Join
 
 NO_TRUNK = "unknown"
+Rows = tuple[tuple[str, str], ...]
+_OF_BODY = frozenset(("content-type", "content-disposition", "content-encoding", "mime-version"))
 
 
 class LegUser(ClientUser, Protocol):
@@ -41,7 +45,7 @@ class LegUser(ClientUser, Protocol):
 
 
 class Leg:
-    """`role` is `caller` or `callee`; `peer` is the leg on the other side of us."""
+    """`role` is `caller` or `callee`: whose place it has in the call; `peer` is the leg on the other side."""
 
     __slots__ = (
         "_held",
@@ -50,17 +54,24 @@ class Leg:
         "ack",
         "ack_cseq",
         "answer",
+        "answered_at",
         "call",
         "confirmed",
         "context",
         "declined",
         "deferred_bye",
+        "departed",
+        "dialled",
         "dialog",
         "flow",
         "hung_up",
         "invite_cseq",
         "invite_in",
         "invite_out",
+        "join",
+        "knows_refer",
+        "knows_replaces",
+        "notifies",
         "peer",
         "pinned",
         "role",
@@ -81,8 +92,15 @@ class Leg:
         self.context = context
         self.peer: Leg | None = None
         self.confirmed = False
+        self.answered_at = 0.0
         self.hung_up = False  # its BYE came while the dialog was early
         self.declined = False  # answered when nobody waited any more: only its BYE is left
+        self.departed = False  # a transfer has taken it out of the call: only its BYE is left, if that
+        self.dialled = False  # our INVITE made it, with a Call-ID of ours
+        self.knows_refer = False  # its Allow lists REFER
+        self.knows_replaces = False  # its Supported lists replaces
+        self.join: Join | None = None  # a transfer is connecting it with another leg
+        self.notifies = 0  # NOTIFYs to it that are not answered yet
         self.invite_in: InviteServerTransaction | None = None  # the peer's open re-INVITE
         self.invite_out: InviteClientTransaction | None = None  # ours
         self.invite_cseq = 0  # of the INVITE that PRACK on this leg names
@@ -111,6 +129,14 @@ class Leg:
         """Nothing that comes for this dialog is ours any more."""
         self.shared.legs.pop(self.dialog.key, None)
 
+    def learn_allow(self, message: Message) -> None:
+        """Note what the peer says that it can do."""
+        headers = message.headers
+        if "allow" in headers.keys:
+            self.knows_refer = any("REFER" in line.upper() for line in headers.values("allow"))
+        if "supported" in headers.keys:
+            self.knows_replaces = "replaces" in headers.tokens(SUPPORTED)
+
     # Requests towards the peer
 
     def identity(self, cseq: int) -> tuple[Identity, str]:
@@ -126,19 +152,33 @@ class Leg:
         return identity, hop
 
     def cross(self, request: Request) -> tuple[Request, str]:
-        """The other leg's request as it leaves here, with the dialog's trace context."""
-        identity, hop = self.identity(self.dialog.next_cseq())
-        identity.max_forwards = hops_left(request)
-        crossed = cross_request(request, identity, self.rules)
+        """The other leg's request as it leaves here, with the dialog's trace context; and its next hop."""
+        crossed, hop = self.cross_bare(request)
         self.stamp(crossed, self.context)
         return crossed, hop
 
-    def make(self, method: str) -> tuple[Request, str]:
-        """A request of our own, without a body."""
+    def cross_bare(self, request: Request) -> tuple[Request, str]:
+        """As `cross`, without trace context."""
         identity, hop = self.identity(self.dialog.next_cseq())
-        return self._made(method, identity, self.context), hop
+        identity.max_forwards = hops_left(request)
+        return cross_request(request, identity, self.rules), hop
 
-    def _made(self, method: str, identity: Identity, context: TraceContext) -> Request:
+    def make(
+        self, method: str, rows: Rows = (), payload: Message | None = None, body: bytes = b""
+    ) -> tuple[Request, str]:
+        """A request of our own with these headers, and with the body of `payload` or `body`."""
+        identity, hop = self.identity(self.dialog.next_cseq())
+        return self._made(method, identity, self.context, rows, payload, body), hop
+
+    def _made(
+        self,
+        method: str,
+        identity: Identity,
+        context: TraceContext,
+        rows: Rows = (),
+        payload: Message | None = None,
+        body: bytes = b"",
+    ) -> Request:
         headers = Headers()
         headers.add("Max-Forwards", "70")
         headers.add("From", identity.from_value)
@@ -147,15 +187,24 @@ class Leg:
         headers.add("CSeq", f"{identity.cseq} {method}")
         for route in identity.routes:
             headers.add("Route", route)
-        request = Request(method, identity.uri, headers)
+        for name, value in rows:
+            headers.add(name, value)
+        request = Request(method, identity.uri, headers, body)
+        if payload is not None and payload.body:
+            request.body = payload.body
+            source = payload.headers
+            for key, line in zip(source.keys, source.lines, strict=True):
+                if key in _OF_BODY:
+                    headers.add_line(key, line)
         self.stamp(request, context)
-        headers.add("Content-Length", "0")
+        headers.add("Content-Length", str(len(request.body)))
         return request
 
-    def stamp(self, request: Request, context: TraceContext) -> None:
+    def stamp(self, request: Request, context: TraceContext, previous: str = "") -> None:
         """Write a trace context the way this leg's trunk wants it."""
         if self.trunk is not None:
-            stamp(self.shared, request, context, self.trunk, self.flow, self.call.baggage)
+            baggage = self.call.baggage
+            stamp(self.shared, request, context, self.trunk, self.flow, baggage, previous=previous)
 
     def send(self, request: Request, hop: str, user: LegUser, now: float) -> None:
         """Send in a transaction of its own; `user` hears what comes of it."""
@@ -174,11 +223,20 @@ class Leg:
 
         self._reach(hop, then, now)
 
-    def send_ack(self, ack: Request | None, cseq: int, context: TraceContext, now: float) -> None:
-        """Acknowledge the 2xx of our INVITE `cseq` with its `context`; `ack` is the other side's, if any."""
+    def send_ack(
+        self,
+        ack: Request | None,
+        cseq: int,
+        context: TraceContext,
+        now: float,
+        payload: Message | None = None,
+    ) -> None:
+        """Acknowledge the 2xx of our INVITE `cseq` with its `context`; `ack` is the other side's, if any, and
+        `payload` what else holds the answer to its offer.
+        """
         identity, hop = self.identity(cseq)
         if ack is None:
-            request = self._made("ACK", identity, context)
+            request = self._made("ACK", identity, context, payload=payload)
         else:
             identity.max_forwards = hops_left(ack)
             request = cross_request(ack, identity, self.rules)
@@ -257,7 +315,14 @@ class Leg:
 
 
 def stamp(
-    shared: Shared, request: Request, context: TraceContext, trunk: Trunk, flow: Flow, baggage: str
+    shared: Shared,
+    request: Request,
+    context: TraceContext,
+    trunk: Trunk,
+    flow: Flow,
+    baggage: str,
+    *,
+    previous: str = "",
 ) -> None:
     """Write a context the way a trunk wants it (`trace.send`), within what fits a datagram."""
     send = trunk.settings.trace.send
@@ -268,7 +333,7 @@ def stamp(
         size = size_of(request)
         if size + 2 * len(context.tracestate) + len(baggage) > UDP_LIMIT - 400:  # what the names take is less
             room = max(UDP_LIMIT - size, 0) if size < UDP_LIMIT else None
-    rows, dropped = write_sip(context, send, baggage=baggage, room=room)
+    rows, dropped = write_sip(context, send, previous=previous, baggage=baggage, room=room)
     if dropped:
         shared.count("trace_dropped", trunk.name)
     for name, value in rows:

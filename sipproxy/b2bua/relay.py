@@ -70,7 +70,7 @@ class Relay:
         self._tell_begun(request, now)
         leg.call.relays.append(self)
         self._peer = peer
-        crossed, hop = peer.cross(request)
+        crossed, hop = self.crossed(peer, request, now)
         self._peer_cseq = peer.dialog.local_cseq
         if request.method == "INVITE":
             assert isinstance(self._tx, InviteServerTransaction)
@@ -81,6 +81,10 @@ class Relay:
             leg.shared.endpoint.timers.start(Timer.RING, now + leg.shared.timeouts.ring_s, self._reminder)
             leg.shared.open_invites[self._tx] = self
         peer.send(crossed, hop, self, now)
+
+    def crossed(self, peer: Leg, request: Request, now: float) -> tuple[Request, str]:
+        """The request as the peer's leg sends it, and its next hop."""
+        return peer.cross(request)
 
     def refuse(self, status: int, now: float, *, retry_after: int = 0) -> None:
         """Answer it ourselves."""
@@ -114,6 +118,7 @@ class Relay:
         status = 487 if self._tx.request.method == "INVITE" else 481
         self._finish(status, "", now)
         self._leg.refuse(self._tx, status, now)
+        self.finished(status, "", now)
 
     # What comes back
 
@@ -150,6 +155,7 @@ class Relay:
             self._await_ack(now)
         elif refresh and response.status in (408, 481) and leg.confirmed:
             leg.call.broken(leg.peer, now)
+        self.finished(response.status, "", now)
 
     def _acknowledge_late(self, now: float) -> None:
         """A 2xx to a re-INVITE whose call is over: the other side needs its ACK all the same."""
@@ -188,6 +194,7 @@ class Relay:
             return
         self._finish(0, error, now)
         self._leg.refuse(self._tx, status, now)
+        self.finished(0, error, now)
         if self._tx.request.method in _TARGET_REFRESH and self._leg.confirmed:
             self._leg.call.broken(self._leg.peer, now)
 
@@ -205,6 +212,9 @@ class Relay:
         if self._context is not None:
             settled = not (self._tx.request.method == "INVITE" and 200 <= status < 300)
             self._tell(Concluded(self._context.span_id, status, error, now, self._tx.repeats, None, settled))
+
+    def finished(self, status: int, error: str, now: float) -> None:
+        """The request has its final response, or (0) will not get one; the asker has been told."""
 
     # What is told
 

@@ -8,125 +8,25 @@ from __future__ import annotations
 
 from ..propagation.carriers import CONTEXT_HEADERS, strip_pai
 from ..sip.build import REASONS
-from ..sip.headers import RACK, SUPPORTED, TO, key_of, learn
+from ..sip.headers import RACK, SUPPORTED, TO
 from ..sip.message import Headers, Request, Response
+from ..sip.refer import MARKER, without_parameters
 from ..sip.uri import parse_uri
 from ..sip.values import NameAddr
-from .settings import HeaderPolicy
-
-# Option tags that work end to end through us, since we carry what they need (RFC 3262, 4028, 3312, 4488,
-# ...).
-TRANSPARENT_TAGS = frozenset(
-    (
-        "100rel",
-        "timer",
-        "precondition",
-        "norefersub",
-        "histinfo",
-        "from-change",
-        "early-session",
-        "resource-priority",
-        "privacy",
-        "uui",
-        "answermode",
-        "eventlist",
-        "pref",
-    )
+from .rules import (
+    ACTION_CALL_ID,
+    ACTION_CONTACT,
+    ACTION_CSEQ,
+    ACTION_DROP,
+    ACTION_FROM,
+    ACTION_KEEP,
+    ACTION_MAX_FORWARDS,
+    ACTION_PAI,
+    ACTION_SUPPORTED,
+    ACTION_TO,
+    TRANSPARENT_TAGS,
+    HeaderRules,
 )
-ALLOW = (
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, SUBSCRIBE, PUBLISH, REGISTER"
-)
-OUR_SUPPORTED = "100rel, timer"
-
-_DROP = 1
-_FROM = 2
-_TO = 3
-_CALL_ID = 4
-_CSEQ = 5
-_CONTACT = 6
-_MAX_FORWARDS = 7
-_SUPPORTED = 8
-_PAI = 9
-_RACK = 10
-_KEEP = 11  # passes even where only listed headers do
-
-_BASE: dict[str, int] = {
-    "via": _DROP,
-    "route": _DROP,
-    "record-route": _DROP,
-    "proxy-require": _DROP,
-    "timestamp": _DROP,
-    "path": _DROP,
-    "service-route": _DROP,
-    "replaces": _DROP,
-    "target-dialog": _DROP,
-    "from": _FROM,
-    "to": _TO,
-    "call-id": _CALL_ID,
-    "cseq": _CSEQ,
-    "contact": _CONTACT,
-    "max-forwards": _MAX_FORWARDS,
-    "supported": _SUPPORTED,
-    "p-asserted-identity": _PAI,
-    "rack": _RACK,
-    **{name: _DROP for name in CONTEXT_HEADERS},
-    **{
-        learn(name): _KEEP
-        for name in (
-            "Content-Type",
-            "Content-Length",
-            "Content-Encoding",
-            "Content-Disposition",
-            "MIME-Version",
-            "Require",
-            "RSeq",
-            "Session-Expires",
-            "Min-SE",
-            "Allow",
-            "Event",
-            "Subscription-State",
-            "Refer-To",
-            "Expires",
-            "WWW-Authenticate",
-            "Proxy-Authenticate",
-            "Authorization",
-            "Proxy-Authorization",
-            "Authentication-Info",
-            "Retry-After",
-            "Unsupported",
-            "Reason",
-        )
-    },
-}
-
-
-class HeaderRules:
-    """One trunk's policy, ready for use."""
-
-    __slots__ = ("_set", "actions", "otherwise")
-
-    def __init__(self, policy: HeaderPolicy, aliases: tuple[str, ...] = ()) -> None:
-        self.actions = dict(_BASE)  # what happens to lines of that name
-        self.otherwise = 0 if policy.allow is None else _DROP
-        if policy.allow is not None:
-            self.actions["p-asserted-identity"] = _DROP  # an identity passes only where it is listed
-        for name in policy.allow or ():
-            key = key_of(name)
-            self.actions[key] = _PAI if key == "p-asserted-identity" else self.actions.get(key, 0)
-        for name in aliases:
-            self.actions[name.lower()] = _DROP
-            self.actions[name.lower().replace("traceparent", "tracestate")] = _DROP
-        for name in policy.strip:
-            self.actions[key_of(name)] = _DROP
-        self._set = list(policy.set.items())
-
-    def apply_set(self, headers: Headers) -> None:
-        """Write what the policy sets."""
-        for name, value in self._set:
-            headers.set(name, value)
-
-
-DEFAULT_RULES = HeaderRules(HeaderPolicy())
 
 
 class Identity:
@@ -168,22 +68,22 @@ def cross_request(request: Request, identity: Identity, rules: HeaderRules) -> R
     actions, otherwise = rules.actions, rules.otherwise
     for key, line in zip(source.keys, source.lines, strict=True):
         action = actions.get(key, otherwise)
-        if action == 0 or action == _KEEP:
+        if action == 0 or action == ACTION_KEEP:
             pass
-        elif action == _DROP:
+        elif action == ACTION_DROP:
             continue
-        elif action == _FROM:
+        elif action == ACTION_FROM:
             line = f"From: {identity.from_value}"
-        elif action == _TO:
+        elif action == ACTION_TO:
             line = f"To: {identity.to_value}"
-        elif action == _CALL_ID:
+        elif action == ACTION_CALL_ID:
             line = f"Call-ID: {identity.call_id}"
-        elif action == _CSEQ:
+        elif action == ACTION_CSEQ:
             line = f"CSeq: {identity.cseq} {request.method}"
-        elif action == _MAX_FORWARDS:
+        elif action == ACTION_MAX_FORWARDS:
             line = f"Max-Forwards: {identity.max_forwards}"
             missing_hops = False
-        elif action == _CONTACT:
+        elif action == ACTION_CONTACT:
             if not identity.contact or key in keys:
                 continue
             line = f"Contact: {identity.contact}"
@@ -207,9 +107,9 @@ def cross_request(request: Request, identity: Identity, rules: HeaderRules) -> R
 
 
 def _filtered(action: int, line: str, source: Headers, identity: Identity) -> str:
-    if action == _SUPPORTED:
+    if action == ACTION_SUPPORTED:
         return without_opaque_tags(line)
-    if action == _PAI:
+    if action == ACTION_PAI:
         return without_context(line)
     rack = source.first(RACK)
     if rack is None:
@@ -266,9 +166,9 @@ def cross_response(base: Response, response: Response, rules: HeaderRules, conta
         if key in _RESPONSE_DROP:
             continue
         action = actions.get(key, otherwise)
-        if action == _DROP:
+        if action == ACTION_DROP:
             continue
-        if action == _CONTACT:
+        if action == ACTION_CONTACT:
             if not contact:
                 if response.status not in _POINTING:
                     continue
@@ -276,11 +176,11 @@ def cross_response(base: Response, response: Response, rules: HeaderRules, conta
                 continue
             else:
                 line = f"Contact: {contact}"
-        elif action == _SUPPORTED:
+        elif action == ACTION_SUPPORTED:
             line = without_opaque_tags(line)
             if not line:
                 continue
-        elif action == _PAI:
+        elif action == ACTION_PAI:
             line = without_context(line)
         keys.append(key)
         lines.append(line)
@@ -322,9 +222,9 @@ def forward_request(request: Request, uri: str, routes: list[str], hops: int, ru
             continue
         if key == "to":
             line = _without_header_part(request, line)
-        elif action == _PAI:
+        elif action == ACTION_PAI:
             line = without_context(line)
-        elif key not in _FORWARDED and action == _DROP:
+        elif key not in _FORWARDED and action == ACTION_DROP:
             continue
         keys.append(key)
         lines.append(line)
@@ -344,7 +244,7 @@ def forward_response(base: Response, response: Response, rules: HeaderRules) -> 
             base.headers.lines[base.headers.keys.index("to")] = line
         elif key in ("via", "from", "call-id", "cseq", "timestamp"):
             continue
-        elif key in _FORWARDED or actions.get(key, otherwise) != _DROP:
+        elif key in _FORWARDED or actions.get(key, otherwise) != ACTION_DROP:
             base.headers.add_line(key, line)
     base.body = response.body
     base.reason = response.reason or REASONS.get(response.status, "")
@@ -353,19 +253,28 @@ def forward_response(base: Response, response: Response, rules: HeaderRules) -> 
 
 def _without_header_part(request: Request, line: str) -> str:
     receiver = request.headers.first(TO)
-    if receiver is None or "?" not in receiver.uri or not parse_uri(receiver.uri).headers:
+    if receiver is None or plain_uri(receiver.uri) == receiver.uri:
         return line
     value = without_headers(receiver)
     return f"To: {value};tag={receiver.tag}" if receiver.tag else f"To: {value}"
 
 
 def without_headers(address: NameAddr) -> str:
-    """A To value for a leg of ours: no tag yet, and no header part in its URI (RFC 3261 section 19.1.1)."""
-    if "?" in address.uri:
-        headers = parse_uri(address.uri).headers
+    """A To value for a leg of ours: no tag yet, neither a header part nor a marker of ours in its URI (RFC
+    3261
+    section 19.1.1).
+    """
+    uri = plain_uri(address.uri)
+    return NameAddr(uri, address.parameters, address.display).with_tag("")
+
+
+def plain_uri(text: str) -> str:
+    """A URI without its header part, and without a transfer's marker."""
+    if "?" in text:
+        headers = parse_uri(text).headers
         if headers:
-            address = NameAddr(address.uri[: -len(headers) - 1], address.parameters, address.display)
-    return address.with_tag("")
+            text = text[: -len(headers) - 1]
+    return without_parameters(text, MARKER) if MARKER in text else text
 
 
 def size_of(request: Request) -> int:

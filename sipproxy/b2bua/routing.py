@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from ..errors import ConfigurationError, RemoteProtocolError
 from ..sip.flow import TCP, UDP, Flow
 from ..sip.uri import Uri, parse_host_port, unescape
-from .rewrite import HeaderRules
+from .rules import HeaderRules
 from .settings import RouteSettings, TrunkSettings
 
 _REMEMBERED = 4096  # sources whose trunk is kept, so that networks are not searched for every request

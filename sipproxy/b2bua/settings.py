@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from ..propagation.settings import TrunkTrace
 
@@ -32,6 +33,24 @@ class HeaderPolicy:
     set: dict[str, str] = field(default_factory=dict)
 
 
+class Refer(StrEnum):
+    """What is done with a REFER (`refer`)."""
+
+    RELAY = "relay"  # it goes on to the other leg, whose user agent places the new call
+    LOCAL = "local"  # we answer it, and place the new call ourselves
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSettings:
+    """The `transfer:` section."""
+
+    # How long the new call may take to come back to us.
+    expires_s: float = field(default=120.0, metadata={"gt": 0, "le": 3600})
+    # At a time; one more, and the oldest is forgotten.
+    pending: int = field(default=10_000, metadata={"ge": 1, "le": 1_000_000})
+
+
 @dataclass(frozen=True, slots=True)
 class TrunkSettings:
     """One trunk: where its peer is, and how it is treated."""
@@ -42,6 +61,8 @@ class TrunkSettings:
     health: Health = Health()
     limits: TrunkLimits = TrunkLimits()
     headers: HeaderPolicy = HeaderPolicy()
+    refer: Refer | None = None  # None: relay where the other side's Allow lists REFER, else local
+    transfer_anchor: bool = True  # Refer-To towards this trunk points to us: the new call comes back this way
 
 
 @dataclass(frozen=True, slots=True)

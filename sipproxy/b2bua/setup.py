@@ -18,8 +18,7 @@ from ..errors import RemoteProtocolError
 from ..propagation.settings import Accept
 from ..sip.build import respond_to
 from ..sip.dialog import Dialog
-from ..sip.flow import UDP, Flow
-from ..sip.headers import MAX_FORWARDS, RETRY_AFTER, VIA
+from ..sip.headers import MAX_FORWARDS, VIA
 from ..sip.message import Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import InviteServerTransaction
@@ -27,66 +26,52 @@ from ..sip.values import MAX_NUMBER, parse_number, split_commas
 from .answer import Answer
 from .attempt import Attempt
 from .call import Call
-from .events import Concluded, LookedUp, Milestone, Progressed, Routed
+from .events import Concluded, Milestone, Progressed
+from .hunting import Hunt
 from .leg import Leg, cseq_of
-from .rewrite import DEFAULT_RULES, cross_response
+from .rewrite import cross_response
 from .routing import Trunk
+from .rules import DEFAULT_RULES
+from .transfer import Transfer
 
-LONGEST_PAUSE_S = 300  # a trunk that asks for more is asked again all the same
-FAILOVER = frozenset((408, 500, 502, 503, 504))
 
+class Setup(Hunt):
+    """Lives until the call is answered or refused. `transfer` is what caused the call, if one did."""
 
-class Setup:
-    """Lives until the call is answered or refused."""
-
-    __slots__ = (
-        "_admitted",
-        "_attempt",
-        "_candidates",
-        "_early_media",
-        "_forked",
-        "_over",
-        "_rang_at",
-        "_route_id",
-        "_rseq",
-        "_spare",
-        "_trunk",
-        "_tx",
-        "arrived_at",
-        "call",
-        "loop_mark",
-        "request",
-        "shared",
-    )
+    __slots__ = ("_early_media", "_forked", "_rang_at", "_rseq", "_trunk", "_tx", "replaced", "transfer")
 
     def __init__(
         self, call: Call, tx: InviteServerTransaction, request: Request, trunk: Trunk | None, now: float
     ) -> None:
-        self.call = call
-        self.shared = call.shared
-        self.request = request
-        self.arrived_at = now
-        self.loop_mark = ""
+        super().__init__(call, request, now)
+        self.transfer: Transfer | None = None
+        self.replaced: Call | None = None  # the call whose place this one takes (RFC 3891)
         self._tx = tx
         self._trunk = trunk
-        self._candidates: list[Trunk] = []
-        self._spare: list[tuple[Trunk, Flow]] = []  # further targets of the trunk that is being tried
-        self._admitted: Trunk | None = None  # that counts the call while it is tried
-        self._attempt: Attempt | None = None
         self._early_media = False
         self._forked = False  # the caller knows a dialog of ours already: the next one needs another tag
-        self._over = False
         self._rang_at = 0.0
-        self._route_id = ""  # the route's span, under which look-ups stand
         self._rseq = 0  # the highest that the caller has heard
         call.setup = self
         self.shared.open_invites[tx] = self
+
+    def caused_by(self, transfer: Transfer, who: str, now: float) -> None:
+        """This call is a transfer's: `who` placed it. Its hops and its place in the chain come from there."""
+        call = self.call
+        transfer.placed(who)
+        self.transfer = transfer
+        self.previous = transfer.previous
+        if transfer.hops < call.hops:
+            call.hops = transfer.hops
+            self.request.headers.set("Max-Forwards", str(transfer.hops + 1))
+        if not transfer.fresh:
+            call.chain, call.chain_began_at = transfer.chain, transfer.chain_began_at
 
     # Routing
 
     def start(self, candidates: list[Trunk] | None, now: float) -> None:
         """Take the call, or say why not; None: no route takes it."""
-        self._candidates = list(candidates or ())
+        self.candidates = list(candidates or ())
         trunk = self._trunk
         shared = self.shared
         if candidates is None:
@@ -95,7 +80,7 @@ class Setup:
             self._decline("max_forwards", 483, now)
         elif self._is_loop():
             self._decline("loop", 482, now)
-        elif shared.draining:
+        elif shared.draining and self.transfer is None:
             self._decline("draining", 503, now, retry_after=round(shared.timeouts.drain_s) or 1)
         elif trunk is not None and not trunk.admit(now):
             self._decline("overload", 503, now, retry_after=1)
@@ -105,9 +90,9 @@ class Setup:
             self.shared.endpoint.respond(self._tx, respond_to(self.request, 100), now)
             if self.call.root.sampled:
                 shared.facts.append(Progressed(self.call.root.span_id, 100, now))
-            self._tell_routed("", now)
+            self.tell_routed("", now)
             shared.endpoint.timers.start(Timer.RING, now + shared.timeouts.ring_s, self.call.reminder)
-            self._next("overload", 0, now)
+            self.next("overload", 0, now)
 
     def _is_loop(self) -> bool:
         """Whether a request with the same target and source has left us before (RFC 3261 section 16.3, RFC
@@ -131,80 +116,18 @@ class Setup:
 
     def _decline(self, error: str, status: int, now: float, *, retry_after: int = 0) -> None:
         self.shared.count(error, "" if self._trunk is None else self._trunk.name)
-        self._tell_routed(error, now)
+        self.tell_routed(error, now)
         self._refuse(status, error if error == "overload" else "", now, retry_after=retry_after)
 
-    def outgoing_uri(self, trunk: Trunk) -> str:
-        """The Request-URI towards a trunk: where it named us it names the trunk now; a header part never
-        passes.
-        """
-        uri = self.request.parsed_uri
-        if uri.is_sip and self.shared.is_us(uri.host, uri.port):
-            return uri.with_host(trunk.address.shown)
-        return self.request.uri[: -len(uri.headers) - 1] if uri.headers else self.request.uri
-
-    # Trying
-
-    def _next(self, error: str, status: int, now: float) -> None:
-        """Try the next target, or tell the caller that there is none."""
-        if self._spare:
-            trunk, flow = self._spare.pop(0)
-            self._try(trunk, flow, now)
-            return
-        if self._admitted is not None:
-            self.call.trunks.remove(self._admitted)
-            self._admitted.release()
-            self._admitted = None
-        while self._candidates:
-            trunk = self._candidates.pop(0)
-            if not trunk.usable(now):
-                error, status = "transport", 503
-            elif not trunk.admit(now):
-                error, status = "overload", 503
-            else:
-                self._admitted = trunk
-                self.call.trunks.append(trunk)
-                self._locate(trunk, now)
-                return
-        self._refuse(status or 503, error, now)
-
-    def _locate(self, trunk: Trunk, now: float) -> None:
-        if trunk.flows is not None:
-            self._targets(trunk, self.shared.bound(trunk.flows), now)
-            return
-        address = trunk.address
-
-        def then(flows: list[Flow], at: float) -> None:
-            if self._over:
-                return
-            root, shared = self.call.root, self.shared
-            if root.sampled:
-                span_id = shared.ids.span_id()
-                fact = LookedUp(root, self._route_id, span_id, now, at, trunk.name, len(flows))
-                shared.facts.append(fact)
-            self._targets(trunk, flows, at)
-
-        self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
-
-    def _targets(self, trunk: Trunk, flows: list[Flow], now: float) -> None:
-        if not flows:
-            named = trunk.flows is None
-            self.shared.count("unresolved" if named else "unreachable", trunk.name)
-            self._next("dns" if named else "transport", 503, now)
-            return
-        self._spare = [(trunk, flow) for flow in flows[1:]]
-        self._try(trunk, flows[0], now)
-
-    def _try(self, trunk: Trunk, flow: Flow, now: float) -> None:
-        self._attempt = attempt = Attempt(self, trunk, flow)
-        more = bool(self._spare or self._candidates)
-        attempt.start(now, patience_s=self.shared.timeouts.first_response_s if more else None)
+    def exhausted(self, status: int, error: str, now: float) -> None:
+        """Nobody is left to try: the caller hears it."""
+        self._refuse(status, error, now)
 
     # What attempts report
 
     def progressed(self, attempt: Attempt, response: Response, now: float) -> None:
         """The callee rings, or talks before it answers."""
-        if self._over or attempt is not self._attempt:
+        if self.over or attempt is not self.attempt:
             return
         if not self._rang_at:
             self._rang_at = now
@@ -222,6 +145,8 @@ class Setup:
         self.shared.endpoint.respond(self._tx, crossed, now)
         if self.call.root.sampled:
             self.shared.facts.append(Progressed(self.call.root.span_id, response.status, now))
+        if self.transfer is not None:
+            self.transfer.progressed(response.status, now)
 
     def _learn_session(self, trunk: Trunk, response: Response) -> None:
         if trunk.settings.trace.accept is Accept.ADOPT:
@@ -246,14 +171,15 @@ class Setup:
         assert flow is not None
         leg = Leg(self.call, "caller", dialog, self._trunk, flow, self.call.root)
         leg.invite_cseq = cseq_of(self.request)
+        leg.learn_allow(self.request)
         return leg
 
     def connected(self, attempt: Attempt, leg: Leg, response: Response, now: float) -> None:
         """Somebody answered."""
         caller = leg.peer
-        if self._over or caller is None:
+        if self.over or caller is None:
             return
-        self._over = True
+        self.over = True
         self._learn_session(attempt.trunk, response)
         attempt.forget_legs(leg)
         shared, tx, root = self.shared, self._tx, self.call.root
@@ -276,20 +202,19 @@ class Setup:
             span_ids=spans,
             now=now,
         )
+        leg.learn_allow(response)
+        if self.replaced is not None:
+            self.replaced.transferred = True
         self.call.answered(caller, leg, response, now)
-        self._attempt = None  # they would hold each other for ever
+        self.attempt = None  # they would hold each other for ever
+        self._tell_transfer(response.status, "", now)
 
     def refused(self, attempt: Attempt, response: Response, now: float) -> None:
         """A final response that is no success."""
-        if self._over or attempt is not self._attempt:
+        if self.over or attempt is not self.attempt:
             return
-        retry_after = response.headers.first(RETRY_AFTER) if "retry-after" in response.headers else None
-        if response.status == 503 and retry_after:
-            attempt.trunk.closed_until = now + min(retry_after, LONGEST_PAUSE_S)
-            self._spare = []
-        if response.status in FAILOVER and not self._early_media and (self._spare or self._candidates):
-            self.shared.count("failover", attempt.trunk.name)
-            self._next("", response.status, now)
+        if not self._early_media and self.takes_next(attempt.trunk, response, now):
+            self.next("", response.status, now)
             return
         if response.status in (401, 407):
             self.shared.challenges.remember(self.request, self.call.root, now)
@@ -305,29 +230,21 @@ class Setup:
         self.shared.endpoint.respond(self._tx, cross_response(answer, response, rules, ""), now)
         self.call.forget(now)
 
-    def lost(self, attempt: Attempt, error: str, now: float) -> None:
-        """Silence, or no way there."""
-        if self._over or attempt is not self._attempt:
-            return
-        if self._spare or self._candidates:
-            self.shared.count("failover", attempt.trunk.name)
-        self._next(error, 408 if error == "timeout" else 503, now)
-
     # Ending
 
     def cancelled(self, cancel: Request, now: float) -> None:
         """The caller gives up."""
-        if self._over:
+        if self.over:
             return
         if self.call.root.sampled:
             self.shared.facts.append(Milestone(self.call.root.span_id, "CANCEL", now))
-        self._withdraw(", ".join(cancel.headers.values("reason")), now)
+        self.withdraw(", ".join(cancel.headers.values("reason")), now)
         self._refuse(487, "", now)
 
     @property
     def forked(self) -> bool:
         """Whether the attempt under way has more than one early dialog."""
-        return self._attempt is not None and len(self._attempt.legs) > 1
+        return self.attempt is not None and len(self.attempt.legs) > 1
 
     def abandon(self, now: float) -> None:
         """The proxy ends it."""
@@ -335,21 +252,15 @@ class Setup:
 
     def give_up(self, status: int, error: str, now: float) -> None:
         """End a call that is not answered yet."""
-        if not self._over:
-            self._withdraw("", now)
+        if not self.over:
+            self.withdraw("", now)
             self._refuse(status, error, now)
 
     def rung_too_long(self, now: float) -> None:
         """Nobody answers, and nobody gives up."""
-        if not self._over:
-            self.shared.count("ring_timeout", "" if self._attempt is None else self._attempt.trunk.name)
+        if not self.over:
+            self.shared.count("ring_timeout", "" if self.attempt is None else self.attempt.trunk.name)
             self.give_up(408, "timeout", now)
-
-    def _withdraw(self, reason: str, now: float) -> None:
-        if self._attempt is not None:
-            attempt = self._attempt
-            attempt.give_up(reason, now)
-            attempt.forget_legs(None)
 
     def _refuse(self, status: int, error: str, now: float, *, retry_after: int = 0) -> None:
         response = respond_to(self.request, status, to_tag=self._tx.local_tag)
@@ -362,8 +273,8 @@ class Setup:
         self.call.forget(now)
 
     def _conclude(self, status: int, error: str, now: float) -> None:
-        self._over = True
-        self._attempt = None
+        self.over = True
+        self.attempt = None
         self.shared.open_invites.pop(self._tx, None)
         root = self.call.root
         if root.sampled:
@@ -371,10 +282,9 @@ class Setup:
             self.shared.facts.append(
                 Concluded(root.span_id, status, error, now, self._tx.repeats, setup_ms, True)
             )
+        self._tell_transfer(status, error, now)
 
-    def _tell_routed(self, error: str, now: float) -> None:
-        root = self.call.root
-        if root.sampled:
-            names = tuple([trunk.name for trunk in self._candidates])
-            self._route_id = self.shared.ids.span_id()
-            self.shared.facts.append(Routed(root, self._route_id, self.arrived_at, now, names, error))
+    def _tell_transfer(self, status: int, error: str, now: float) -> None:
+        transfer, self.transfer = self.transfer, None
+        if transfer is not None:
+            transfer.concluded(status, error, now)

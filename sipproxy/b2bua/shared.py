@@ -18,12 +18,15 @@ from ..sip.message import Request, Response
 from ..sip.timers import TRANSACTION_TIMEOUT, Timer
 from ..sip.transaction import ClientTransaction, InviteServerTransaction
 from .events import Counted, Fact
+from .finished import Finished
 from .routing import Router, is_ip
 from .settings import Timeouts
 
 if TYPE_CHECKING:
     from .call import Call
     from .leg import Leg
+    from .pending import PendingTransfers
+    from .referring import Referring
 
 LOOKUP_S = 4.0  # seconds a name may take to resolve
 Located = Callable[[list[Flow], float], None]
@@ -129,6 +132,9 @@ class Shared:
         self.calls: set[Call] = set()
         self.open_invites: dict[InviteServerTransaction, Cancellable] = {}
         self.sessions = SessionIds()
+        self.finished = Finished()
+        self.pending: PendingTransfers  # set by the engine, as is the next
+        self.refer_desk: Callable[[Call], Referring]
         self.challenges = Challenges(endpoint)
         self.draining = False
         self.counts: dict[str, int] = {}
@@ -136,10 +142,10 @@ class Shared:
         self._tokens = 0
         self._contacts: dict[int, str] = {}
 
-    def count(self, what: str, trunk: str = "") -> None:
-        """Count something that an operator should see."""
+    def count(self, what: str, trunk: str = "", which: str = "") -> None:
+        """Count something that an operator should see; `which` is one of a few kinds of it."""
         self.counts[what] = self.counts.get(what, 0) + 1
-        self.facts.append(Counted(what, trunk))
+        self.facts.append(Counted(what, trunk, which))
 
     def contact(self, flow: Flow) -> str:
         """Our Contact value on that flow."""

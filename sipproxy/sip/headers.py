@@ -72,6 +72,10 @@ def _delta_seconds(text: str) -> int:
     return parse_number(text.partition(";")[0], "Session-Expires", MAX_NUMBER)
 
 
+def _expires(text: str) -> int:
+    return parse_number(text, "Expires", MAX_NUMBER)
+
+
 def _retry_after(text: str) -> int:
     """`120 (comment);duration=60`: the number."""
     digits = text.replace("(", " ").replace(";", " ").split()
@@ -117,6 +121,7 @@ RACK = Kind("RAck", RAck.parse)
 RSEQ = Kind("RSeq", _text)
 SESSION_EXPIRES = Kind("Session-Expires", _delta_seconds, "x")
 RETRY_AFTER = Kind("Retry-After", _retry_after)
+EXPIRES_S = Kind("Expires", _expires)
 USER_AGENT = Kind("User-Agent", _text)
 PAI = Kind("P-Asserted-Identity", _text)
 
@@ -135,7 +140,6 @@ for _name, _compact in (
     ("Date", None),
     ("Accept", None),
     ("Reason", None),
-    ("Expires", None),
     ("Min-SE", None),
     ("Server", None),
     ("Session-ID", None),

@@ -20,9 +20,9 @@ class Place(StrEnum):
     REQUEST = (
         "request"  # SERVER: the caller's INVITE, the root of a call; or another request outside a dialog
     )
-    ATTEMPT = "attempt"  # CLIENT: that request on its way to one trunk
+    ATTEMPT = "attempt"  # CLIENT: that request on its way to one trunk; or a re-INVITE that a transfer needs
     ROUTE = "route"  # INTERNAL
-    DIALOG = "dialog"  # SERVER towards the caller, CLIENT towards the callee
+    DIALOG = "dialog"  # SERVER where the INVITE came in, CLIENT where it went out
     IN_DIALOG = "in-dialog request"  # SERVER: re-INVITE, UPDATE
     TRANSFER = "transfer"  # INTERNAL
     EVENT = "event"
@@ -65,15 +65,20 @@ _R, _D, _T = (Place.REQUEST,), (Place.DIALOG,), (Place.TRANSFER,)
 
 ROWS = (
     _row("sip.request.method", str, _REQUESTS, "The method, as on the wire.", Masking.TEXT),
-    _row("sip.response.status_code", int, _REQUESTS, "The final response; absent when none came."),
+    _row(
+        "sip.response.status_code",
+        int,
+        (*_REQUESTS, Place.TRANSFER),
+        "The final response; on `transfer` the one that decided it; absent when none came.",
+    ),
     _row("sip.call_id", str, _LEGS, "The Call-ID of this leg.", Masking.ID),
     _row("sip.cseq", int, _REQUESTS, "The request's sequence number."),
     _row("sip.leg", str, _LEGS, "`caller` or `callee`."),
     _row(
         "sip.trunk",
         str,
-        (*_LEGS, Place.ROUTE),
-        "The trunk's name in the configuration; on `route` the first choice.",
+        (*_LEGS, Place.ROUTE, Place.TRANSFER),
+        "The trunk's name in the configuration; on `route` the first choice, on `transfer` the transferor's.",
     ),
     _row("sip.from.user", str, _R, "The user part of From.", Masking.USER),
     _row("sip.to.user", str, _R, "The user part of To.", Masking.USER),
@@ -105,13 +110,20 @@ ROWS = (
     _row("sip.trace.previous_id", str, _R, "A `previous-trace-id` that names no span and so became no link."),
     _row("sip.transfer.kind", str, _T, "`blind` or `attended`."),
     _row("sip.transfer.mode", str, _T, "`relay` or `local`."),
-    _row("sip.transfer.outcome", str, _T, "What became of it."),
+    _row(
+        "sip.transfer.outcome",
+        str,
+        _T,
+        "`completed`, `refused`, `busy`, `declined`, `timeout`, `unreachable`, `cancelled`, `failed` or "
+        "`unknown`.",
+    ),
     _row("sip.transfer.outcome_source", str, _T, "`reported` when only NOTIFY told the outcome."),
     _row(
         "sip.transfer.stage",
         str,
         _T,
-        "`refused`, `accepted`, `trying`, `ringing`, `answered`, `failed`, `abandoned`, `expired`.",
+        "How far it came: `refused`, `accepted`, `trying`, `ringing`, `answered`, `failed`, `abandoned` or "
+        "`expired`; absent when the proxy stopped before the REFER was answered.",
     ),
     _row(
         "sip.proxy.delay_us",

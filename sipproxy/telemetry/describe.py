@@ -1,13 +1,20 @@
-"""What facts say, as names, attributes and verdicts of spans; masked here, once."""
+"""What facts say when a span begins, as its name and attributes; masked here, once."""
 
 from __future__ import annotations
 
-from ..b2bua.events import Attempted, Concluded, Established, RequestArrived, Transacted
+from ..b2bua.events import (
+    Attempted,
+    Established,
+    LookedUp,
+    RequestArrived,
+    Routed,
+    Transacted,
+    TransferBegan,
+)
 from ..propagation.correlation import uuids
 from ..sip.headers import CSEQ, FROM, TO
 from .attributes import Attributes
 from .masking import Masker
-from .record import SERVER
 
 OTHER = "_OTHER"  # OpenTelemetry's word for what is in no closed set
 RE_INVITE = "re-INVITE"
@@ -17,7 +24,8 @@ _METHODS = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "SUBSCRIBE", "NOTIFY", "PUBLISH"}
     | {"INFO", "REFER", "MESSAGE", "UPDATE", RE_INVITE}
 )
-_NO_ERRORS = frozenset({401, 407, 486, 487})  # answers like any other, on CLIENT spans
+# What a route can fail of besides the contract's words is told by the status it earns.
+_ROUTE_ERRORS = {"no_route": "403", "max_forwards": "483", "loop": "482", "draining": "overload"}
 _LONGEST_NAME = 32
 _LONGEST_USER_AGENT = 64
 
@@ -69,6 +77,8 @@ def of_request(masker: Masker, fact: RequestArrived) -> Attributes:
         attributes["server.address"] = masker.mask_text(host)
     if user_agent := headers.text("user-agent"):
         attributes["user_agent.original"] = masker.mask_text(user_agent)[:_LONGEST_USER_AGENT]
+    if fact.transferred:
+        attributes["sip.transfer"] = True
     if origin.rejected:
         attributes["sip.trace.rejected"] = origin.rejected
     if origin.previous_id:
@@ -79,12 +89,12 @@ def of_request(masker: Masker, fact: RequestArrived) -> Attributes:
 
 
 def of_attempt(masker: Masker, fact: Attempted, delay_us: int | None) -> Attributes:
-    """The request on its way to one trunk."""
+    """The request on its way to one trunk, or a transfer's re-INVITE on its way to a leg."""
     attributes: Attributes = {
-        "sip.request.method": plain_name(masker, fact.method),
+        "sip.request.method": _on_the_wire(masker, fact.method),
         "sip.call_id": masker.mask_id(fact.call_id),
         "sip.cseq": fact.cseq,
-        "sip.leg": "callee",
+        "sip.leg": fact.leg,
         "sip.trunk": fact.trunk,
         "server.address": fact.flow.host,
     }
@@ -111,7 +121,7 @@ def of_dialog(masker: Masker, fact: Established) -> Attributes:
 def of_in_dialog(masker: Masker, fact: Transacted) -> Attributes:
     """A re-INVITE or UPDATE."""
     return {
-        "sip.request.method": "INVITE" if fact.method == RE_INVITE else plain_name(masker, fact.method),
+        "sip.request.method": _on_the_wire(masker, fact.method),
         "sip.call_id": masker.mask_id(fact.call_id),
         "sip.cseq": fact.cseq,
         "sip.leg": fact.leg,
@@ -119,11 +129,33 @@ def of_in_dialog(masker: Masker, fact: Transacted) -> Attributes:
     }
 
 
-def failed(kind: str, fact: Concluded) -> bool:
-    """The habit of HTTP: a server is at fault from 500 on, a client takes 4xx for a failure too."""
-    status = fact.status
-    if not status:
-        return fact.error != ""
-    if kind is SERVER:
-        return status >= 500 or fact.error == "timeout"
-    return status >= 400 and status not in _NO_ERRORS
+def of_transfer(fact: TransferBegan) -> Attributes:
+    """A REFER: words of ours and of the configuration alone, so there is nothing to mask."""
+    return {
+        "sip.transfer": True,
+        "sip.transfer.kind": fact.kind,
+        "sip.transfer.mode": fact.mode,
+        "sip.trunk": fact.trunk,
+    }
+
+
+def of_route(fact: Routed) -> Attributes:
+    """A routing decision."""
+    attributes: Attributes = {}
+    if fact.trunks:
+        attributes["sip.trunk"] = fact.trunks[0]
+    if fact.error:
+        attributes["error.type"] = _ROUTE_ERRORS.get(fact.error, fact.error)
+    return attributes
+
+
+def of_lookup(fact: LookedUp) -> Attributes:
+    """The name of a trunk, asked for."""
+    attributes: Attributes = {"sip.trunk": fact.trunk}
+    if not fact.found:
+        attributes["error.type"] = "dns"
+    return attributes
+
+
+def _on_the_wire(masker: Masker, method: str) -> str:
+    return "INVITE" if method == RE_INVITE else plain_name(masker, method)

@@ -12,7 +12,7 @@ from .attributes import Attributes, Place, permitted
 
 INTERNAL, SERVER, CLIENT = "INTERNAL", "SERVER", "CLIENT"
 PARENT_IS_REMOTE = 0x200  # as in OTLP's Span.flags
-MOST_EVENTS = 128  # what the SDK takes
+MOST_EVENTS = MOST_LINKS = 128  # what the SDK takes
 
 Link = tuple[str, str, int]  # trace-id, span-id, flags
 Event = tuple[str, int, Attributes | None]  # name, when in ns, attributes
@@ -114,6 +114,16 @@ class OpenSpan:
         else:
             self.events[-1] = (name, at, attributes)
             self.dropped += 1
+
+    def link(self, context: TraceContext) -> None:
+        """Add a link, unless it is there, or there is no room: the first say where the span comes from."""
+        links, trace_id, span_id = self.links, context.trace_id, context.span_id
+        if len(links) >= MOST_LINKS:
+            return
+        for known_trace_id, known_span_id, _ in links:
+            if known_span_id == span_id and known_trace_id == trace_id:
+                return
+        self.links = (*links, (trace_id, span_id, context.flags))
 
     def record(self, offset_ns: int) -> SpanRecord:
         """The finished self. `offset_ns` is what the core's clock is behind 1970."""

@@ -3,12 +3,14 @@
     RequestArrived   opens    INVITE SERVER, the root               Concluded, Settled end it
     Routed           is       route INTERNAL
 LookedUp         is       dns INTERNAL, under the route
-    Attempted        opens    INVITE CLIENT                         Concluded, Settled end it
+    Attempted        opens    INVITE or re-INVITE CLIENT            Concluded, Settled end it
     Established      opens    dialog SERVER, dialog CLIENT          DialogEnded ends it
     Transacted       opens    re-INVITE or UPDATE SERVER            Concluded, Settled end it
+    TransferBegan    opens    transfer INTERNAL                     TransferEnded ends it
 
-All hang on the root, re-INVITE and UPDATE on their dialog. A call that is not sampled leaves nothing here. An
-INVITE ends with its final response and leaves the book when its ACK has come: so that is among its events.
+Each hangs on what its fact names. An attempt that names nothing begins a trace of its own, so the spans of
+one call may have several trace-ids. What is not sampled leaves nothing here. An INVITE ends with its final
+response and leaves the book when its ACK has come: so that is among its events, and links can still be added.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from ..b2bua.events import (
     DialogEnded,
     Established,
     Fact,
+    Linked,
     LookedUp,
     Milestone,
     Moved,
@@ -33,31 +36,34 @@ from ..b2bua.events import (
     Routed,
     Settled,
     Transacted,
+    TransferBegan,
+    TransferEnded,
 )
 from ..propagation.context import SAMPLED
-from .attributes import Attributes, Place
+from .attributes import Place
 from .describe import (
     OTHER,
     STATUS_NAMES,
-    failed,
     of_attempt,
     of_call,
     of_dialog,
     of_in_dialog,
+    of_lookup,
     of_request,
+    of_route,
+    of_transfer,
     plain_name,
     span_name,
 )
+from .ending import conclude, end_dialog, end_transfer, give_up
 from .masking import Masker
 from .record import CLIENT, INTERNAL, SERVER, OpenCall, OpenSpan, SpanRecord
 
 _PATIENCE_S = 40.0  # how long a forgotten call's open span may still be told of: 64*T1 and some
+_LONGEST_TRANSFER_S = 3600.0 + _PATIENCE_S  # `transfer.expires_s` is at most an hour
+_AT_ONCE = 256  # of those that nobody told of: more could be felt by the calls
 _REQUEST, _ATTEMPT, _ROUTE = Place.REQUEST, Place.ATTEMPT, Place.ROUTE
-_DIALOG, _IN_DIALOG = Place.DIALOG, Place.IN_DIALOG
-
-
-# What a route can fail of besides the contract's words is told by the status it earns.
-_ROUTE_ERRORS = {"no_route": "403", "max_forwards": "483", "loop": "482", "draining": "overload"}
+_DIALOG, _IN_DIALOG, _TRANSFER = Place.DIALOG, Place.IN_DIALOG, Place.TRANSFER
 
 
 class SpanBook:
@@ -85,6 +91,9 @@ class SpanBook:
             Established: self._established,
             DialogEnded: self._dialog_ended,
             Transacted: self._transacted,
+            TransferBegan: self._transfer_began,
+            TransferEnded: self._transfer_ended,
+            Linked: self._linked,
             CallForgotten: self._call_forgotten,
             Counted: _nothing,
         }
@@ -99,12 +108,12 @@ class SpanBook:
         takers = self._takers
         for fact in facts:
             takers[type(fact)](fact)
-        while self._orphans and self._orphans[0][0] <= sent_at:
-            self._give_up(self._orphans.popleft()[1], sent_at)
+        if self._orphans and self._orphans[0][0] <= sent_at:
+            self._lose_patience(sent_at)
         return self._finished
 
     def close_all(self, now: float, end: str = "shutdown") -> list[SpanRecord]:
-        """End everything that is open: dialogs say why."""
+        """End everything that is open: dialogs say why, of a transfer nobody knows the outcome."""
         self._begin(now)
         for span in list(self._open.values()):
             self._give_up(span, now, end)
@@ -135,8 +144,7 @@ class SpanBook:
         self._add(span)
 
     def _attempted(self, fact: Attempted) -> None:
-        root_id = fact.root.span_id
-        call = self._calls.get(root_id)
+        call = self._calls.get(fact.root.span_id)
         if call is None:
             return
         delay_us = None
@@ -145,16 +153,16 @@ class SpanBook:
             delay_us = max(0, round((self._sent_at - fact.arrived_at) * 1e6))
         name, attributes = span_name(fact.method), of_attempt(self._masker, fact, delay_us)
         context, flow = fact.context, fact.flow
-        self._add(OpenSpan(call, context, root_id, _ATTEMPT, name, CLIENT, fact.at, flow, attributes))
+        parent_id = "" if fact.parent is None else fact.parent.span_id
+        self._add(OpenSpan(call, context, parent_id, _ATTEMPT, name, CLIENT, fact.at, flow, attributes))
 
     def _established(self, fact: Established) -> None:
-        root_id = fact.root.span_id
-        call = self._calls.get(root_id)
+        call = self._calls.get(fact.root.span_id)
         if call is None:
             return
-        kind, attributes = SERVER if fact.leg == "caller" else CLIENT, of_dialog(self._masker, fact)
-        context, flow = fact.context, fact.flow
-        self._add(OpenSpan(call, context, root_id, _DIALOG, "dialog", kind, fact.at, flow, attributes))
+        kind, attributes = CLIENT if fact.dialled else SERVER, of_dialog(self._masker, fact)
+        context, flow, parent_id = fact.context, fact.flow, fact.parent.span_id
+        self._add(OpenSpan(call, context, parent_id, _DIALOG, "dialog", kind, fact.at, flow, attributes))
 
     def _transacted(self, fact: Transacted) -> None:
         call = self._calls.get(fact.root.span_id)
@@ -164,21 +172,27 @@ class SpanBook:
         parent_id = fact.parent.span_id
         span = OpenSpan(call, fact.context, parent_id, _IN_DIALOG, name, SERVER, fact.at, None, attributes)
         if fact.link is not None:
-            span.links = ((fact.link.trace_id, fact.link.span_id, fact.link.flags),)
+            span.link(fact.link)
+        self._add(span)
+
+    def _transfer_began(self, fact: TransferBegan) -> None:
+        call = self._calls.get(fact.root.span_id)
+        if call is None:
+            return
+        context, parent_id, began_at = fact.context, fact.parent.span_id, fact.began_at
+        attributes = of_transfer(fact)
+        span = OpenSpan(call, context, parent_id, _TRANSFER, "transfer", INTERNAL, began_at, None, attributes)
+        if fact.link is not None:
+            span.link(fact.link)
         self._add(span)
 
     def _routed(self, fact: Routed) -> None:
         call = self._calls.get(fact.root.span_id)
         if call is None:
             return
-        attributes: Attributes = {}
-        if fact.trunks:
-            attributes["sip.trunk"] = fact.trunks[0]
-        context, root_id = fact.root.child(fact.span_id), fact.root.span_id
+        context, root_id, attributes = fact.root.child(fact.span_id), fact.root.span_id, of_route(fact)
         span = OpenSpan(call, context, root_id, _ROUTE, "route", INTERNAL, fact.began_at, None, attributes)
-        if fact.error:
-            span.failed = True
-            attributes["error.type"] = _ROUTE_ERRORS.get(fact.error, fact.error)
+        span.failed = fact.error != ""
         span.ended_at = fact.at
         self._finished.append(span.record(self._offset_ns))
 
@@ -186,14 +200,9 @@ class SpanBook:
         call = self._calls.get(fact.root.span_id)
         if call is None:
             return
-        attributes: Attributes = {"sip.trunk": fact.trunk}
-        context = fact.root.child(fact.span_id)
-        span = OpenSpan(
-            call, context, fact.route_id, _ROUTE, "dns", INTERNAL, fact.began_at, None, attributes
-        )
-        if not fact.found:
-            span.failed = True
-            attributes["error.type"] = "dns"
+        context, route_id, attributes = fact.root.child(fact.span_id), fact.route_id, of_lookup(fact)
+        span = OpenSpan(call, context, route_id, _ROUTE, "dns", INTERNAL, fact.began_at, None, attributes)
+        span.failed = not fact.found
         span.ended_at = fact.at
         self._finished.append(span.record(self._offset_ns))
 
@@ -214,26 +223,19 @@ class SpanBook:
         if span is not None:
             span.tell(plain_name(self._masker, fact.name), fact.at)
 
+    def _linked(self, fact: Linked) -> None:
+        span = self._open.get(fact.span_id)
+        if span is not None:
+            span.link(fact.context)
+
     # What ends
 
     def _concluded(self, fact: Concluded) -> None:
         span = self._open.get(fact.span_id)
-        if span is None:
-            return
-        status = fact.status
-        if fact.repeats:
-            span.tell("retransmission", fact.at, {"sip.retransmissions": fact.repeats})
-        if status:
-            span.attributes["sip.response.status_code"] = status
-            span.tell(STATUS_NAMES.get(status, OTHER), fact.at)
-        if fact.setup_ms is not None and span.place is _REQUEST:
-            span.attributes["sip.setup.duration_ms"] = fact.setup_ms
-        if failed(span.kind, fact):
-            span.failed = True
-            span.attributes["error.type"] = fact.error or STATUS_NAMES.get(status, OTHER)
-        span.ended_at = fact.at
-        if fact.settled:
-            self._finish(span)
+        if span is not None:
+            conclude(span, fact)
+            if fact.settled:
+                self._finish(span)
 
     def _settled(self, fact: Settled) -> None:
         span = self._open.get(fact.span_id)
@@ -243,9 +245,13 @@ class SpanBook:
     def _dialog_ended(self, fact: DialogEnded) -> None:
         span = self._open.get(fact.span_id)
         if span is not None:
-            span.attributes["sip.dialog.end"] = fact.end
-            span.attributes["sip.talk_ms"] = fact.talk_ms
-            span.ended_at = fact.at
+            end_dialog(span, fact)
+            self._finish(span)
+
+    def _transfer_ended(self, fact: TransferEnded) -> None:
+        span = self._open.get(fact.span_id)
+        if span is not None:
+            end_transfer(span, fact)
             self._finish(span)
 
     def _call_forgotten(self, fact: CallForgotten) -> None:
@@ -255,22 +261,32 @@ class SpanBook:
         for span in list(call.open):
             if span.ended_at is not None or span.place is _DIALOG:
                 self._give_up(span, self._sent_at)
-            else:  # an attempt that was cancelled: its 487 is still to come
+            else:  # an attempt that was cancelled: its 487 is still to come; a transfer: its new call goes on
                 self._orphans.append((self._sent_at + _PATIENCE_S, span))
 
+    def _lose_patience(self, now: float) -> None:
+        """A transfer waits for as long as one can be pending, everything else its time."""
+        orphans = self._orphans
+        for _ in range(min(_AT_ONCE, len(orphans))):
+            due, span = orphans[0]
+            if due > now:
+                break
+            orphans.popleft()
+            if span.place is not _TRANSFER or now >= span.began_at + _LONGEST_TRANSFER_S:
+                self._give_up(span, now)
+            elif span.ended_at is None:
+                orphans.append((now + _PATIENCE_S, span))
+
     def _give_up(self, span: OpenSpan, now: float, end: str = "lost") -> None:
-        if self._open.get(span.context.span_id) is not span:
-            return
-        if span.ended_at is None:
-            span.ended_at = now
-            if span.place is _DIALOG:
-                span.attributes["sip.dialog.end"] = end
-                span.attributes["sip.talk_ms"] = round((now - span.began_at) * 1000)
-        self._finish(span)
+        if self._open.get(span.context.span_id) is span:
+            give_up(span, now, end)
+            self._finish(span)
 
     # The book itself
 
     def _add(self, span: OpenSpan) -> None:
+        if not span.context.flags & SAMPLED:  # a trace of its own is sampled, or not, for itself
+            return
         self._open[span.context.span_id] = span
         span.call.open.append(span)
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .core import Core
 
 
+ALLOW = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER"
+
+
 class Agent:
     """One user agent at one place. What it does by itself is set by the attributes in the middle of
     `__init__`.
@@ -44,9 +47,12 @@ class Agent:
         self.replies: dict[str, int | None] = {}  # by method; None: nothing for now; default 200
         self.password = ""  # what Proxy-Authorization says after a challenge; none: it gives up
         self.retries = True  # after 491
+        self.direct = False  # calls others without the proxy
         self.forks_end = True  # its other early dialogs end with its 2xx
         self.session_expires = 0  # what its 2xx say
         self.answer_headers: dict[str, str] = {}  # of its 2xx to INVITE
+        self.allow = ALLOW
+        self.supported = "100rel, timer, replaces"
         self.traced = True  # its INVITEs carry a traceparent
         self.context = ""  # a traceparent for requests in a dialog
         self.trace_id = hashlib.sha256(name.encode()).hexdigest()[:32]
@@ -99,7 +105,8 @@ class Agent:
 
     def answer_rows(self, request: Seen) -> list[tuple[str, str]]:
         """What a 2xx to INVITE has besides."""
-        return [("Supported", "100rel, timer"), *self.session_rows(request), *self.answer_headers.items()]
+        rows = [("Allow", self.allow), ("Supported", self.supported)]
+        return [*rows, *self.session_rows(request), *self.answer_headers.items()]
 
     def challenge_rows(self, status: int) -> list[tuple[str, str]]:
         """What a 401 or 407 needs."""
@@ -118,6 +125,20 @@ class Agent:
         asking = self.asking[response.branch, "INVITE"]
         return bool(response.body) and not asking.request.body
 
+    # What a phone with more sentences can do (transferring.py)
+
+    def invited(self, answering: Answering) -> None:
+        """An INVITE outside a dialog."""
+        Called(self, answering)
+
+    def takes(self, usage: Usage, answering: Answering) -> bool:
+        """Whether a request in a dialog is about a transfer, not about the call; then it is dealt with."""
+        return False
+
+    def adopts(self, answering: Answering) -> bool:
+        """Whether a request outside the dialogs we know is about a transfer; then it is dealt with."""
+        return False
+
     # The wire
 
     def place_of(self, uri: str) -> Place:
@@ -125,6 +146,10 @@ class Agent:
         parsed = Uri.parse(uri)
         transport = TCP if (parsed.parameter("transport") or "").lower() == "tcp" else UDP
         return transport, parsed.host, parsed.port or 5060
+
+    def way_to(self, uri: str) -> Place:
+        """Where a request for a URI goes: to the proxy, unless there is none."""
+        return self.place_of(uri) if self.direct else self.proxy
 
     def transmit(self, wire: bytes, target: Place, stream: int = 0) -> bool:
         """Send; False when that is known not to arrive."""
@@ -183,13 +208,13 @@ class Agent:
             self._cancelled(answering)
         elif request.to_tag:
             usage = self.usages.get((request.call_id, request.to_tag, request.from_tag))
-            if usage is None:
-                answering.answer(481)
-            else:
+            if usage is not None:
                 usage.receive(answering)
+            elif not self.adopts(answering):
+                answering.answer(481)
         elif request.method == "INVITE":
-            Called(self, answering)
-        else:
+            self.invited(answering)
+        elif not self.adopts(answering):
             status = self.reply_to(request)
             if status is not None:
                 answering.answer(status, tag=self.new_id(), rows=self.challenge_rows(status))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sipproxy.b2bua.events import RequestArrived
+from sipproxy.b2bua.events import Attempted, RequestArrived
 
 from .core import Core
 from .network import is_stream
@@ -24,6 +24,7 @@ def remains(core: Core) -> list[str]:
         "their users": len(endpoint._users),
         "merge keys": len(endpoint._merged),
         "timers": len(endpoint.timers),
+        "pending transfers": len(shared.pending),
         "spans in the book": len(core.book),
         **{f"calls on {name}": trunk.calls for name, trunk in shared.router.trunks.items()},
     }
@@ -56,6 +57,7 @@ def _spans_wrong(core: Core, phones: Collection[Phone]) -> list[str]:
     if sorted(ids) != sorted(core.tale.state):
         wrong.append(f"{len(ids)} finished of {len(core.tale.state)} that the facts began")
     roots = {fact.root.span_id for fact in core.facts_of(RequestArrived)}
+    roots |= {fact.context.span_id for fact in core.facts_of(Attempted) if fact.parent is None}
     known = {span.span_id: span for span in core.spans}
     for span in core.spans:
         if span.span_id in roots:

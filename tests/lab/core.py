@@ -13,7 +13,16 @@ from typing import TypeVar
 from sipproxy.b2bua.engine import Engine
 from sipproxy.b2bua.events import Fact
 from sipproxy.b2bua.routing import Router
-from sipproxy.b2bua.settings import HeaderPolicy, Health, RouteSettings, Timeouts, TrunkLimits, TrunkSettings
+from sipproxy.b2bua.settings import (
+    HeaderPolicy,
+    Health,
+    Refer,
+    RouteSettings,
+    Timeouts,
+    TransferSettings,
+    TrunkLimits,
+    TrunkSettings,
+)
 from sipproxy.b2bua.shared import Lookup
 from sipproxy.propagation.context import TraceContext
 from sipproxy.propagation.settings import PropagationSettings, TrunkTrace
@@ -34,7 +43,7 @@ F = TypeVar("F")
 HOSTS = {"alice": "192.0.2.1", "bob": "192.0.2.2", "carol": "192.0.2.3", "dave": "192.0.2.4"}
 PROXY, PROXY6 = "192.0.2.100", "2001:db8::100"
 PLACES: tuple[Place, ...] = ((UDP, PROXY, 5060), (TCP, PROXY, 5060), (UDP, PROXY6, 5060), (TCP, PROXY6, 5060))
-TIMEOUTS = Timeouts()
+TIMEOUTS, TRANSFER = Timeouts(), TransferSettings()
 
 
 def trunk(
@@ -45,6 +54,8 @@ def trunk(
     health: Health = Health(),  # noqa: B008
     limits: TrunkLimits = TrunkLimits(),  # noqa: B008
     headers: HeaderPolicy = HeaderPolicy(),  # noqa: B008
+    refer: Refer | str | None = None,
+    anchor: bool = True,
 ) -> TrunkSettings:
     """A trunk; `address` may be a phone's name. What comes from its host is its, unless `match` differs."""
     named = HOSTS.get(address)
@@ -56,6 +67,8 @@ def trunk(
         health=health,
         limits=limits,
         headers=headers,
+        refer=None if refer is None else Refer(refer),
+        transfer_anchor=anchor,
     )
 
 
@@ -81,6 +94,7 @@ class Core:
         seed: int = 1,
         timeouts: Timeouts = TIMEOUTS,
         propagation: PropagationSettings | None = None,
+        transfer: TransferSettings = TRANSFER,
         streams: bool = True,
         ipv6: bool = True,
     ) -> None:
@@ -112,6 +126,7 @@ class Core:
             sample=as_the_parent,
             timeouts=timeouts,
             propagation=propagation,
+            transfer=transfer,
         )
         self.world.timed = self
         for index, place in enumerate(self.places):

@@ -87,7 +87,7 @@ class Dialog:
         phone = self.phone
         rows = [
             ("Via", phone.via(branch)),
-            ("Max-Forwards", "70"),
+            ("Max-Forwards", (more or {}).get("Max-Forwards", "70")),
             ("From", f"<{self.local}>;tag={self.local_tag}"),
             ("To", f"<{self.remote}>" + (f";tag={self.remote_tag}" if self.remote_tag else "")),
             ("Call-ID", self.call_id),
@@ -97,6 +97,7 @@ class Dialog:
         if method not in ("BYE", "ACK", "PRACK"):
             rows.append(("Contact", phone.contact))
         rows += phone.context_rows()
+        more = {name: value for name, value in (more or {}).items() if name != "Max-Forwards"}
         return text_of(f"{method} {self.target} SIP/2.0", rows, more, body)
 
     @property

@@ -142,10 +142,12 @@ class Lab(Core):
 
     def finish(self) -> None:
         """Everybody hangs up and time passes: then nothing may be left, and nobody may have complained."""
-        for phone in self.phones.values():
-            for session in phone.sessions:
-                self._end(phone, session)
-        self.settle()
+        for _ in range(2):  # a phone that was referred may still dial
+            for phone in self.phones.values():
+                for session in phone.sessions:
+                    self._end(phone, session)
+            self.settle()
+            self.run(35.0)
         if any(settings.health.options_every_s for settings in self.trunks.values()):
             self.engine.reload(Router.of({}, ()), self.world.now)  # so that probes end
         self.run(260.0)

@@ -6,31 +6,22 @@ alice.calls("bob"); bob.rings(); bob.answers(); alice.hangs_up(); assert bob.got
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from .agent import Agent
-from .network import Place
 from .seen import HOLD, OFFER, Seen, text_of
 from .session import Called, Calling, Session
 from .transactions import Asking
+from .transferring import Transferring
 from .usage import Usage
 
-if TYPE_CHECKING:
-    from .lab import Lab
 
-
-class Phone(Agent):
+class Phone(Transferring):
     """Each sentence lets what is on its way arrive, unless the lab says `at_once`."""
-
-    def __init__(self, lab: Lab, name: str, place: Place, proxy: Place) -> None:
-        super().__init__(lab, name, place, proxy)
-        self.lab = lab
 
     def calls(
         self, user: str, *, body: str = OFFER, headers: Mapping[str, str] | None = None, uri: str = ""
     ) -> Calling:
         """INVITE."""
-        calling = Calling(self, uri or f"sip:{user}@{self.lab.proxy_host(self.proxy)}", body, headers or {})
+        calling = Calling(self, uri or self.uri_of(user), body, headers or {})
         calling.start()
         self.lab.settle()
         return calling
@@ -159,10 +150,10 @@ class Phone(Agent):
 
     @property
     def called(self) -> Called:
-        """The newest call to it."""
+        """The newest call to it; one that can still be answered comes first."""
         found = [session for session in self.sessions if isinstance(session, Called)]
         assert found, f"nobody called {self.name}"
-        return found[-1]
+        return ([called for called in found if called.open] or found)[-1]
 
     @property
     def usage(self) -> Usage:
@@ -175,7 +166,7 @@ class Phone(Agent):
     def talking(self) -> bool:
         """Whether the newest call is up."""
         usage = self.session.usage if self.sessions else None
-        return usage is not None and usage.confirmed and not usage.over and usage.bye is None
+        return usage is not None and usage.live
 
     @property
     def idle(self) -> bool:

@@ -59,6 +59,7 @@ class Referee:
         self._got: dict[Key, Got] = {}
         self._last_cseq: dict[Key, int] = {}
         self._acknowledged: set[tuple[str, str, int]] = set()
+        self._theirs: set[tuple[str, str]] = set()  # Call-ID and From tag: passed on, not ours
 
     def _fault(self, seen: Seen, what: str) -> None:
         self.faults.append(f"{seen.at:.3f} {seen.label} ({seen.call_id}): {what}")
@@ -73,6 +74,7 @@ class Referee:
         except (SipProxyError, IndexError, ValueError):  # a test may well send nonsense
             return
         if not seen.status:
+            self._theirs.add((seen.call_id, seen.from_tag))
             if method != "ACK":
                 self._got.setdefault((branch, seen.sent_by, method), Got(seen))
             return
@@ -126,7 +128,7 @@ class Referee:
             self._fault(seen, "no Contact")
         own = self._last_cseq.get((seen.call_id, seen.from_tag, ""), 0)
         last = self._last_cseq.get((seen.call_id, seen.from_tag, seen.to_tag), own)
-        if seen.to_tag and seen.cseq <= last:
+        if seen.to_tag and seen.cseq <= last and (seen.call_id, seen.from_tag) not in self._theirs:
             self._fault(seen, f"CSeq {seen.cseq} after {last}")
         self._last_cseq[seen.call_id, seen.from_tag, seen.to_tag] = seen.cseq
 

@@ -6,12 +6,13 @@ Called    the phone is asked: it rings, answers, refuses; as a forking proxy wou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .dialog import Dialog
+from .media import signed
 from .network import is_stream
-from .seen import ANSWER, OFFER, Seen, text_of
+from .seen import Seen, text_of
 from .transactions import GIVE_UP, Answering, Asking
 from .usage import Usage
 
@@ -45,15 +46,19 @@ class Session:
 
 
 class Calling(Session):
-    """The phone's own call."""
+    """The phone's own call. `told` hears each status but 100; 408 stands for silence too."""
 
-    def __init__(self, phone: Agent, uri: str, body: str, more: Mapping[str, str]) -> None:
+    def __init__(
+        self, phone: Agent, uri: str, body: str, more: Mapping[str, str], *, traced: bool = True
+    ) -> None:
         super().__init__(phone)
+        self.told: Callable[[int], None] = lambda status: None
         self.call_id = f"{phone.number[1:]}.{phone.new_id()}"
         self.tag = phone.new_id()
         self.cancelled = False
         self._uri = uri
-        self._body = body
+        self._body = signed(body, phone.name)
+        self._traced = traced
         self._more = dict(more)
         self._cseq = 0
         self.asking = self._invite()
@@ -69,15 +74,23 @@ class Calling(Session):
             ("Call-ID", self.call_id),
             ("CSeq", f"{self._cseq} INVITE"),
             ("Contact", phone.contact),
-            ("Supported", "100rel, timer"),
-            ("Allow", "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, MESSAGE, NOTIFY"),
+            ("Supported", phone.supported),
+            ("Allow", phone.allow),
         ]
         given = {name.lower() for name in self._more}
         rows = [row for row in rows if row[0].lower() not in given or row[0] in ("Max-Forwards", "To")]
-        rows += [row for row in phone.trace_rows() if row[0].lower() not in given]
+        if self._traced:
+            rows += [row for row in phone.trace_rows() if row[0].lower() not in given]
         more = {name: value for name, value in self._more.items() if name not in ("Max-Forwards", "To")}
         wire = text_of(f"INVITE {self._uri} SIP/2.0", rows, more, self._body)
-        return Asking(phone, wire, phone.proxy, heard=self._heard, silent=lambda: self.refused(408))
+        return Asking(
+            phone, wire, phone.way_to(self._uri), heard=self._heard, silent=lambda: self.refused(408)
+        )
+
+    def refused(self, status: int) -> None:
+        """The INVITE failed."""
+        super().refused(status)
+        self.told(status)
 
     def start(self) -> None:
         """Send the INVITE."""
@@ -90,8 +103,10 @@ class Calling(Session):
                 usage = self._usage_for(response)
                 if not usage.over:
                     usage.prack(response)
+                self.told(status)
         elif status < 300:
             self._answered(self._usage_for(response), response)
+            self.told(status)
         elif status in (401, 407) and self.phone.password and "Proxy-Authorization" not in self._more:
             self._more["Proxy-Authorization"] = self.phone.password
             self.asking = self._invite()
@@ -104,9 +119,12 @@ class Calling(Session):
         if usage is None:
             dialog = Dialog.of_caller(self.phone, self.asking.request, response)
             usage = self.usages[response.to_tag] = Usage(self.phone, dialog, caller=True)
+            usage.media.offers(self._body)
             self.usage = self.usage or usage
         elif response.contact and not usage.confirmed:
             usage.dialog.target = response.contact
+        if self._body and not usage.confirmed:
+            usage.media.answered(response.body)
         return usage
 
     def _answered(self, usage: Usage, response: Seen) -> None:
@@ -141,7 +159,7 @@ class Calling(Session):
         if more:
             extra = "".join(f"{name}: {value}\r\n" for name, value in more.items()).encode()
             wire = wire.replace(b"Content-Length", extra + b"Content-Length")
-        Asking(phone, wire, phone.proxy, heard=lambda _: None, silent=lambda: None).start()
+        Asking(phone, wire, phone.way_to(self._uri), heard=lambda _: None, silent=lambda: None).start()
 
         def given_up() -> None:
             if not invite.answered and not invite.over and not phone.dead:
@@ -193,6 +211,7 @@ class Called(Session):
             usage.rseq_out += 1
             rows += [("Require", "100rel"), ("RSeq", str(usage.rseq_out))]
         rows = [row for row in rows if row[1]]
+        body = usage.media.says(body, self.invite.body)
         wire = self.answering.answer(status, tag=usage.dialog.local_tag, rows=rows, body=body)
         if reliable:
             usage.progress_reliably(self.answering, wire, usage.rseq_out)
@@ -206,7 +225,7 @@ class Called(Session):
             return
         usage.confirmed = True
         self.usage = usage
-        usage.accept(self.answering, 200, ANSWER if self.invite.body else OFFER)
+        usage.accept(self.answering, 200)
         for other in self.usages.values():
             if not other.confirmed and self.phone.forks_end:
                 other.end()

@@ -9,6 +9,7 @@ from sipproxy.b2bua.events import (
     DialogEnded,
     Established,
     Fact,
+    Linked,
     LookedUp,
     Milestone,
     Progressed,
@@ -16,6 +17,8 @@ from sipproxy.b2bua.events import (
     Routed,
     Settled,
     Transacted,
+    TransferBegan,
+    TransferEnded,
 )
 
 OPEN, WAITS_FOR_ACK, ENDED = "open", "waits for its ACK", "ended"
@@ -38,8 +41,9 @@ class Tale:
     def _follow(self, fact: Fact) -> None:
         if isinstance(fact, RequestArrived):
             self._begin(fact.root.span_id, fact.root.span_id, fact)
-        elif isinstance(fact, Attempted | Established | Transacted):
+        elif isinstance(fact, Attempted | Established | Transacted | TransferBegan):
             self._begin(fact.context.span_id, fact.root.span_id, fact)
+            self._hangs_on(fact)
         elif isinstance(fact, Routed | LookedUp):
             self._begin(fact.span_id, fact.root.span_id, fact)
             self.state[fact.span_id] = ENDED
@@ -47,11 +51,13 @@ class Tale:
             self._move(fact.span_id, (OPEN,), ENDED if fact.settled else WAITS_FOR_ACK, fact)
         elif isinstance(fact, Settled):
             self._move(fact.span_id, (WAITS_FOR_ACK,), ENDED, fact)
-        elif isinstance(fact, DialogEnded):
+        elif isinstance(fact, DialogEnded | TransferEnded):
             self._move(fact.span_id, (OPEN,), ENDED, fact)
-        elif isinstance(fact, Progressed | Milestone):
+        elif isinstance(fact, Progressed | Milestone | Linked):
             if fact.span_id not in self.state:  # of one that is over it may still be told: nobody listens
                 self.faults.append(f"told of what is unknown: {fact}")
+            elif isinstance(fact, Linked) and self.state[fact.span_id] == ENDED:
+                self.faults.append(f"a link that nobody will see: {fact}")
         elif isinstance(fact, CallForgotten):
             root = fact.root.span_id
             if root in self._forgotten or root not in self.state:
@@ -68,6 +74,14 @@ class Tale:
             self.faults.append(f"begins behind the last word: {fact}")
         self.state[span] = OPEN
         self._root_of[span] = root
+
+    def _hangs_on(self, fact: Attempted | Established | Transacted | TransferBegan) -> None:
+        """A parent is known before its child, and both are in one trace; none: a trace of its own."""
+        parent = fact.parent
+        if parent is not None and parent.span_id not in self.state:
+            self.faults.append(f"hangs on what is unknown: {fact}")
+        if parent is not None and parent.trace_id != fact.context.trace_id:
+            self.faults.append(f"hangs on another trace: {fact}")
 
     def _move(self, span: str, allowed: tuple[str, ...], then: str, fact: Fact) -> None:
         state = self.state.get(span, "unknown")

@@ -8,6 +8,7 @@ from sipproxy.sip.flow import TCP
 
 from .lab import Lab, trunk
 from .ladder import check
+from .media import signed
 from .seen import ANSWER, OFFER
 
 
@@ -31,8 +32,8 @@ def test_each_leg_has_ids_of_its_own(lab: Lab) -> None:
 
 def test_the_session_descriptions_pass_untouched(lab: Lab) -> None:
     alice, bob = lab.talking("alice", "bob")
-    assert bob.got("INVITE").body == OFFER
-    assert alice.got("200 INVITE").body == ANSWER
+    assert bob.got("INVITE").body == signed(OFFER, "alice")
+    assert alice.got("200 INVITE").body == signed(ANSWER, "bob")
 
 
 def test_a_late_offer_is_answered_in_the_ack(lab: Lab) -> None:
@@ -40,8 +41,8 @@ def test_a_late_offer_is_answered_in_the_ack(lab: Lab) -> None:
     alice.calls("bob", body="")
     assert bob.got("INVITE").body == ""
     bob.answers()
-    assert alice.got("200 INVITE").body == OFFER
-    assert bob.got("ACK").body == ANSWER
+    assert alice.got("200 INVITE").body == signed(OFFER, "bob")
+    assert bob.got("ACK").body == signed(ANSWER, "alice")
     assert bob.got("ACK").header("Content-Type") == "application/sdp"
     check("late-offer", lab.ladder())
 

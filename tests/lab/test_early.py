@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .lab import Lab
 from .ladder import check
+from .media import signed
 from .seen import ANSWER, OFFER
 
 
@@ -71,7 +72,7 @@ def test_early_media_reaches_the_caller(lab: Lab) -> None:
     alice, bob = lab.cast("alice", "bob")
     alice.calls("bob")
     bob.progresses(183, body=ANSWER)
-    assert alice.got("183").body == ANSWER
+    assert alice.got("183").body == signed(ANSWER, "bob")
     bob.answers()
     assert alice.talking
 
@@ -150,9 +151,9 @@ def test_update_in_an_early_dialog_from_each_side(lab: Lab) -> None:
     bob.progresses(183, body=ANSWER, reliable=True)
     update = alice.updates(OFFER)
     assert update.answered == 200
-    assert bob.got("UPDATE").body == OFFER
+    assert bob.got("UPDATE").body == signed(OFFER, "alice")
     assert bob.updates(OFFER).answered == 200
-    assert alice.got("UPDATE").body == OFFER
+    assert alice.got("UPDATE").body == signed(OFFER, "bob")
     bob.answers()
     assert alice.talking
     check("early-update", lab.ladder())

@@ -6,6 +6,7 @@ import pytest
 
 from .lab import Lab
 from .ladder import check
+from .media import signed
 from .seen import ANSWER, HOLD, OFFER
 
 
@@ -15,8 +16,8 @@ def test_a_reinvite_crosses_with_its_answer_and_ack(lab: Lab, who: str) -> None:
     asker, other = lab.phones[who], lab.phones["bob" if who == "alice" else "alice"]
     before = len(other.all("ACK"))
     assert asker.reinvites(HOLD).answered == 200
-    assert other.got("INVITE").body == HOLD
-    assert asker.got("200 INVITE").body == ANSWER
+    assert other.got("INVITE").body == signed(HOLD, who)
+    assert asker.got("200 INVITE").body == signed(ANSWER, other.name) + "a=recvonly\r\n"
     assert len(other.all("ACK")) == before + 1
     assert other.got("ACK").cseq == other.got("INVITE").cseq
     if who == "bob":
@@ -28,8 +29,8 @@ def test_a_reinvite_without_an_offer(lab: Lab, who: str) -> None:
     lab.talking("alice", "bob")
     asker, other = lab.phones[who], lab.phones["bob" if who == "alice" else "alice"]
     assert asker.reinvites("").answered == 200
-    assert asker.got("200 INVITE").body == OFFER
-    assert other.got("ACK").body == ANSWER
+    assert asker.got("200 INVITE").body == signed(OFFER, other.name)
+    assert other.got("ACK").body == signed(ANSWER, who)
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
@@ -37,8 +38,8 @@ def test_an_update_crosses(lab: Lab, who: str) -> None:
     lab.talking("alice", "bob")
     asker, other = lab.phones[who], lab.phones["bob" if who == "alice" else "alice"]
     assert asker.updates(HOLD).answered == 200
-    assert other.got("UPDATE").body == HOLD
-    assert asker.got("200 UPDATE").body == ANSWER
+    assert other.got("UPDATE").body == signed(HOLD, who)
+    assert asker.got("200 UPDATE").body == signed(ANSWER, other.name) + "a=recvonly\r\n"
 
 
 def test_the_target_is_refreshed_by_a_reinvite(lab: Lab) -> None:

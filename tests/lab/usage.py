@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .dialog import Dialog
-from .seen import ANSWER, OFFER, Seen
+from .media import Media
+from .seen import Seen
 from .transactions import GIVE_UP, T1, T2, Answering, Asking
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Usage:
         self.phone = phone
         self.dialog = dialog
         self.caller = caller
+        self.media = Media(phone.name)
         self.confirmed = False
         self.over = False
         self.bye: Asking | None = None
@@ -41,6 +43,8 @@ class Usage:
 
     def ask(self, method: str, body: str = "", more: Mapping[str, str] | None = None) -> Asking:
         """Any request in the dialog."""
+        if body and method in ("INVITE", "UPDATE"):
+            body = self.media.offers(body)
         wire = self.dialog.request(method, body, more)
         asking = Asking(
             self.phone,
@@ -64,6 +68,11 @@ class Usage:
         if self.bye is None and not self.over:
             self.ask("BYE", more=more)
 
+    @property
+    def live(self) -> bool:
+        """Whether the call is up."""
+        return self.confirmed and not self.over and self.bye is None
+
     def stop(self) -> None:
         """Our 2xx need not be repeated any more."""
         self.unacknowledged.clear()
@@ -85,7 +94,7 @@ class Usage:
             self.end()
         elif method in ("INVITE", "UPDATE"):
             self._heard_of_offer(method, body, more, response)
-        elif status == 481 and method not in ("PRACK", "INFO"):
+        elif status == 481 and method not in ("PRACK", "INFO", "NOTIFY"):
             self.hang_up()
 
     def _heard_of_offer(self, method: str, body: str, more: Mapping[str, str] | None, response: Seen) -> None:
@@ -93,6 +102,8 @@ class Usage:
         if 200 <= status < 300:
             if response.contact:
                 self.dialog.target = response.contact
+            if body and response.cseq not in self.acks:
+                self.media.answered(response.body)
             if method == "INVITE":
                 self.acknowledge(response)
         elif status in (408, 481):
@@ -127,7 +138,7 @@ class Usage:
             return
         cseq = response.cseq
         if cseq not in self.acks:
-            body = ANSWER if self.phone.offered_late(response) else ""
+            body = self.media.answers(response.body) if self.phone.offered_late(response) else ""
             self.acks[cseq] = self.dialog.request("ACK", body, cseq=cseq)
         self.phone.transmit(self.acks[cseq], self.dialog.hop)
 
@@ -157,6 +168,8 @@ class Usage:
         tag = self.dialog.local_tag
         if request.method == "BYE" and (self.bye is not None or not self.over):
             self._bye(answering)
+        elif self.phone.takes(self, answering):
+            pass
         elif self.over or self.bye is not None:
             answering.answer(481, tag=tag)
         elif not self.dialog.in_order(request):
@@ -176,7 +189,7 @@ class Usage:
             if request.method == "UPDATE" and status < 300:
                 self.dialog.target = request.contact or self.dialog.target
                 rows = [("Contact", self.phone.contact), *self.phone.session_rows(request)]
-                body = ANSWER if request.body else ""
+                body = self.media.answers(request.body) if request.body else ""
             answering.answer(status, tag=tag, rows=rows + self.phone.challenge_rows(status), body=body)
 
     @property
@@ -231,10 +244,12 @@ class Usage:
             answering.answer(status, tag=self.dialog.local_tag, rows=self.phone.challenge_rows(status))
             return
         self.dialog.target = request.contact or self.dialog.target
-        self.accept(answering, status, ANSWER if request.body else OFFER)
+        self.accept(answering, status)
 
-    def accept(self, answering: Answering, status: int, body: str) -> None:
+    def accept(self, answering: Answering, status: int) -> None:
         """2xx to an INVITE, repeated until its ACK (13.3.1.4)."""
+        offer = answering.request.body
+        body = self.media.answers(offer) if offer else self.media.offers_anew()
         rows = [("Contact", self.phone.contact), *self.phone.answer_rows(answering.request)]
         rows = list(dict(rows).items())  # of two with one name the later
         wire = answering.answer(status, tag=self.dialog.local_tag, rows=rows, body=body)
@@ -258,7 +273,8 @@ class Usage:
 
     def acknowledged(self, ack: Seen) -> None:
         """The ACK of a 2xx."""
-        self.unacknowledged.pop(ack.cseq, None)
+        if self.unacknowledged.pop(ack.cseq, None) is not None:
+            self.media.answered(ack.body)
 
     def progress_reliably(self, answering: Answering, wire: bytes, rseq: int) -> None:
         """Repeat a reliable 1xx until its PRACK (RFC 3262 section 3)."""

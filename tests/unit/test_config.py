@@ -11,7 +11,7 @@ import pytest
 
 from sipproxy import config
 from sipproxy.b2bua.routing import Router
-from sipproxy.b2bua.settings import Health, RouteSettings, TrunkSettings
+from sipproxy.b2bua.settings import Health, Refer, RouteSettings, TransferSettings, TrunkSettings
 from sipproxy.config import Settings
 from sipproxy.errors import ConfigurationError
 from sipproxy.propagation.settings import Accept, Carrier
@@ -92,12 +92,15 @@ trunks:
     health: {options_every_s: 30, down_after: 3}
     limits: {calls: 10, cps: 2.5}
     headers: {strip: [X-Internal], pass: [Subject], set: {X-Tenant: blue}}
+    refer: local
+    transfer_anchor: false
   v6: {address: "[2001:db8::9]:5060"}
 routes:
   - {from: sbc, user: "^\\\\+44", to: [v6, sbc]}
   - {to: [sbc]}
 tracing: {exporter: none, protocol: grpc, endpoint: "https://c.example", headers: {authorization: Bearer x}}
 privacy: {mask: hash, key: 0123456789abcdef}
+transfer: {expires_s: 45, pending: 50}
 timeouts: {ring_s: 60}
 limits: {headers: 100}
 """)
@@ -114,6 +117,8 @@ limits: {headers: 100}
         ("Subject",),
         {"X-Tenant": "blue"},
     )
+    assert (sbc.refer, sbc.transfer_anchor) == (Refer.LOCAL, False)
+    assert settings.transfer == TransferSettings(expires_s=45.0, pending=50)
     assert settings.routes == (RouteSettings(("v6", "sbc"), "sbc", r"^\+44"), RouteSettings(("sbc",)))
     assert (settings.tracing.exporter, settings.tracing.protocol) == (Exporter.NONE, Protocol.GRPC)
     assert (settings.privacy.mask, settings.timeouts.ring_s, settings.limits.headers) == (
@@ -225,6 +230,15 @@ FAULTS = [
     ("workers: 2", "1: workers: 2 is more than 1"),
     ("timeouts: {ring_s: 0}", "1: timeouts.ring_s: 0 is not more than 0.0"),
     ("timeouts: {ring_s: 3601}", "1: timeouts.ring_s: 3601 is more than 3600.0"),
+    ("transfer: {expires_s: 0}", "1: transfer.expires_s: 0 is not more than 0.0"),
+    ("transfer: {expires_s: 3600.5}", "1: transfer.expires_s: 3600.5 is more than 3600.0"),
+    ("transfer: {expires_s: 2m}", "1: transfer.expires_s: '2m' is not a number"),
+    ("transfer: {pending: 0}", "1: transfer.pending: 0 is less than 1"),
+    ("transfer: {pending: 1000001}", "1: transfer.pending: 1000001 is more than 1000000"),
+    ("transfer: {pending: 10.5}", "1: transfer.pending: 10.5 is not a whole number"),
+    ("transfer:\n  expires: 9", "2: transfer.expires: unknown key, did you mean 'expires_s'?"),
+    ("transfer: local", "1: transfer: keys and values are expected"),
+    ("refer: local", "1: refer: unknown key, did you mean 'transfer'?"),
     ("timeouts: {first_response_s: 33}", "1: timeouts.first_response_s: 33 is more than 32.0"),
     ("timeouts: {drain_s: 86401}", "1: timeouts.drain_s: 86401 is more than 86400.0"),
     ("tracing: {every_ms: 9}", "1: tracing.every_ms: 9 is less than 10"),
@@ -341,6 +355,12 @@ TRUNK_FAULTS = [
         "headers.set.Max-Forwards: 'Max-Forwards' belongs to the proxy, which writes it for each leg",
     ),
     ('headers: {set: {A: "b\\r\\nVia: c"}}', "headers.set.A: a header value is one line"),
+    ("refer: relya", "refer: 'relya' is none of relay, local, reject, did you mean 'relay'?"),
+    ("refer: RELAY", "refer: 'RELAY' is none of relay, local, reject"),
+    ("refer: true", "refer: true is none of relay, local, reject"),
+    ("transfer_anchor: NO", "transfer_anchor: 'NO' is neither true nor false"),
+    ("transfer_anchor: 1", "transfer_anchor: 1 is neither true nor false"),
+    ("transfer: {}", "transfer: unknown key, did you mean 'transfer_anchor'?"),
     ("headers: {pass: [a:b]}", "headers.pass[0]: 'a:b' is not a header name"),
 ]
 
@@ -358,6 +378,20 @@ def test_two_trunks_cannot_claim_one_source_but_a_narrower_one_can(faults: Fault
     assert faults(text("10.0.0.1")) == ["3: trunks.b.match[0]: '10.0.0.1' is taken by trunks.a.match[0]"]
     for other in ("10.0.0.0/8", "10.0.0.1:5060", "10.0.0.2"):
         assert load(text(other)).trunks["b"].match == (other,)
+
+
+@pytest.mark.parametrize("word", [*Refer, None])
+def test_a_trunk_says_what_becomes_of_a_refer(load: Load, word: Refer | None) -> None:
+    trunk = load(f"trunks: {{x: {{address: h, refer: {word or 'null'}}}}}\nroutes: []").trunks["x"]
+    assert (trunk.refer, trunk.transfer_anchor) == (word, True)
+
+
+def test_transfers_wait_two_minutes_and_ten_thousand_at_a_time(load: Load) -> None:
+    assert load("transfer:") == Settings()
+    assert load("transfer: {expires_s: 0.5}").transfer == TransferSettings(0.5, 10_000)
+    assert load("transfer: {expires_s: 3600, pending: 1000000}").transfer == TransferSettings(
+        3600.0, 1_000_000
+    )
 
 
 @pytest.mark.parametrize("name", ["+441632960000", "a b", "''", "x" * 65])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sipproxy.b2bua.rewrite import DEFAULT_RULES, HeaderRules, Identity, cross_request, cross_response
+from sipproxy.b2bua.rewrite import Identity, cross_request, cross_response
+from sipproxy.b2bua.rules import DEFAULT_RULES, HeaderRules
 from sipproxy.b2bua.settings import HeaderPolicy
 from sipproxy.sip.build import respond_to
 from sipproxy.sip.message import Request, Response, parse

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sipproxy.b2bua.rewrite import HeaderRules, cross_request
+from sipproxy.b2bua.rewrite import cross_request
+from sipproxy.b2bua.rules import HeaderRules
 from sipproxy.b2bua.settings import HeaderPolicy
 from sipproxy.sip.message import parse
 from tests.unit.b2bua.messages import TP, crossed, identity, request

@@ -68,9 +68,11 @@ class Call:
     rtt_ms: float | None = None
     carrier: str = "traceparent"
     decision: str = "adopted"
+    transferred: bool = False
+    trace_id: str = TRACE_ID
 
     def __post_init__(self) -> None:
-        self.root = TraceContext(TRACE_ID, span_id(), int(self.sampled), "vendor=1")
+        self.root = TraceContext(self.trace_id, span_id(), int(self.sampled), "vendor=1")
         self.attempt = self.root.child(span_id())
         self.caller_dialog = self.root.child(span_id())
         self.callee_dialog = self.root.child(span_id())
@@ -89,6 +91,7 @@ class Call:
             interaction_id=self.interaction_id,
             session_id=self.session_id,
             rtt_ms=self.rtt_ms,
+            transferred=self.transferred,
         )
 
     def is_routed(self, *trunks: str, at: float = 0.0, error: str = "") -> Fact:
@@ -99,6 +102,7 @@ class Call:
     ) -> Fact:
         return Attempted(
             root=self.root,
+            parent=self.root,
             context=context or self.attempt,
             at=at,
             arrived_at=0.0,
@@ -140,6 +144,7 @@ class Call:
         caller = leg == "caller"
         return Established(
             root=self.root,
+            parent=self.root,
             context=self.caller_dialog if caller else self.callee_dialog,
             at=at,
             leg=leg,
@@ -148,6 +153,7 @@ class Call:
             flow=self.caller_flow if caller else self.callee_flow,
             ring_ms=ring_ms,
             rtt_ms=self.rtt_ms,
+            dialled=not caller,
         )
 
     def is_acknowledged(self, at: float = 2.1) -> list[Fact]:

@@ -19,7 +19,10 @@ from sipproxy.telemetry.encode import encode_span
 from sipproxy.telemetry.otlp import envelope_of, readable, resource_of
 from sipproxy.telemetry.record import CLIENT, INTERNAL, MOST_EVENTS, PARENT_IS_REMOTE, SERVER, SpanRecord
 from sipproxy.telemetry.settings import TracingSettings
+from tests.unit.telemetry.facts import SENDER
 from tests.unit.telemetry.sinks import a_call
+from tests.unit.telemetry.telling import Telling
+from tests.unit.telemetry.transfers import talking
 
 RESOURCE = Resource({"service.name": "sipproxy", "list": ["a", "b"]}, "https://opentelemetry.io/schemas/1.0")
 SCOPE = InstrumentationScope("sipproxy", "0.1.0")
@@ -87,6 +90,14 @@ def test_it_equals_the_official_encoding(records: list[SpanRecord]) -> None:
 def test_a_call_equals_the_official_encoding() -> None:
     assert_same(a_call())
     assert_same(a_call(), resource_of(TracingSettings(), "0.1.0", "eu-west-2"))
+
+
+def test_a_transferred_call_equals_the_official_encoding() -> None:
+    tell = Telling()
+    transfer = talking(tell)
+    tell(transfer.begins(link=SENDER), *transfer.tells("accepted"), transfer.calls_target())
+    tell(transfer.ends("failed", status=488), *transfer.reaches_target(), *transfer.call.hangs_up())
+    assert_same(tell.spans)
 
 
 def span_with(**changes: object) -> SpanRecord:

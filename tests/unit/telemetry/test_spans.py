@@ -150,39 +150,6 @@ def test_one_event_counts_retransmissions(tell: Telling) -> None:
     assert names(attempt) == ["retransmission", "486"]
 
 
-@pytest.mark.parametrize(
-    ("status", "error", "server", "client"),
-    [
-        (200, "", "", ""),
-        (302, "", "", ""),
-        (401, "", "", ""),
-        (407, "", "", ""),
-        (486, "", "", ""),
-        (487, "", "", ""),
-        (404, "", "", "404"),
-        (488, "", "", "488"),
-        (408, "timeout", "timeout", "timeout"),
-        (500, "", "500", "500"),
-        (503, "transport", "transport", "transport"),
-        (503, "dns", "dns", "dns"),
-        (600, "", "600", "600"),
-        (0, "timeout", "timeout", "timeout"),
-        (0, "transport", "transport", "transport"),
-        (0, "", "", ""),
-    ],
-)
-def test_what_counts_as_an_error(tell: Telling, status: int, error: str, server: str, client: str) -> None:
-    call = Call()
-    tell(call.arrives(), call.is_tried())
-    for context in (call.attempt, call.root):
-        tell(call.concludes(context, status, 1.0, error=error, settled=True))
-    for kind, expected in (("SERVER", server), ("CLIENT", client)):
-        span = tell.one("INVITE", kind)
-        assert span.failed is (expected != "")
-        assert span.attributes.get("error.type", "") == expected
-        assert span.attributes.get("sip.response.status_code", 0) == status
-
-
 def test_failover_is_one_client_span_per_trunk_and_only_the_first_tells_our_share(tell: Telling) -> None:
     call = Call()
     second = call.root.child(span_id())

@@ -1,0 +1,139 @@
+"""Trying trunks in order until somebody takes the call: what a caller's INVITE and a transfer's have in
+common.
+
+start       the first trunk that is up and has room
+lost        silence or no way there: the next target, else `exhausted`
+refused     the one who hunts decides whether the next is tried
+"""
+
+from __future__ import annotations
+
+from ..sip.flow import UDP, Flow
+from ..sip.headers import RETRY_AFTER
+from ..sip.message import Request, Response
+from .attempt import Attempt
+from .call import Call
+from .events import LookedUp, Routed
+from .placing import Placing
+from .routing import Trunk
+
+LONGEST_PAUSE_S = 300  # a trunk that asks for more is asked again all the same
+FAILOVER = frozenset((408, 500, 502, 503, 504))
+
+
+class Hunt(Placing):
+    """`candidates` are left to try; `attempt` is under way."""
+
+    __slots__ = ("_admitted", "_route_id", "_spare", "attempt", "candidates", "over")
+
+    def __init__(self, call: Call, request: Request, now: float) -> None:
+        super().__init__(call, request, now)
+        self.candidates: list[Trunk] = []
+        self.attempt: Attempt | None = None
+        self.over = False
+        self._spare: list[tuple[Trunk, Flow]] = []  # further targets of the trunk that is being tried
+        self._admitted: Trunk | None = None  # that counts the call while it is tried
+        self._route_id = ""  # the route's span, under which look-ups stand
+
+    def exhausted(self, status: int, error: str, now: float) -> None:
+        """Nobody is left to try."""
+        raise NotImplementedError
+
+    @property
+    def more(self) -> bool:
+        """Whether there is another target."""
+        return bool(self._spare or self.candidates)
+
+    def next(self, error: str, status: int, now: float) -> None:
+        """Try the next target; `error` and `status` are the last one's."""
+        if self._spare:
+            trunk, flow = self._spare.pop(0)
+            self.try_target(Attempt(self, trunk, flow), now)
+            return
+        if self._admitted is not None:
+            self.call.release(self._admitted)
+            self._admitted = None
+        while self.candidates:
+            trunk = self.candidates.pop(0)
+            if not trunk.usable(now):
+                error, status = "transport", 503
+            elif not trunk.admit(now):
+                error, status = "overload", 503
+            else:
+                self._admitted = trunk
+                self.call.trunks.append(trunk)
+                self._locate(trunk, now)
+                return
+        self.exhausted(status or 503, error, now)
+
+    def give_back(self) -> None:
+        """The trunk that was tried has not got the call, which goes on without."""
+        if self._admitted is not None:
+            self.call.release(self._admitted)
+            self._admitted = None
+
+    def _locate(self, trunk: Trunk, now: float) -> None:
+        if trunk.flows is not None:
+            self._targets(trunk, self.shared.bound(trunk.flows), now)
+            return
+        address = trunk.address
+
+        def then(flows: list[Flow], at: float) -> None:
+            if self.over:
+                return
+            root, shared = self.call.root, self.shared
+            if root.sampled:
+                span_id = shared.ids.span_id()
+                fact = LookedUp(root, self._route_id, span_id, now, at, trunk.name, len(flows))
+                shared.facts.append(fact)
+            self._targets(trunk, flows, at)
+
+        self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
+
+    def _targets(self, trunk: Trunk, flows: list[Flow], now: float) -> None:
+        if not flows:
+            named = trunk.flows is None
+            self.shared.count("unresolved" if named else "unreachable", trunk.name)
+            self.next("dns" if named else "transport", 503, now)
+            return
+        self._spare = [(trunk, flow) for flow in flows[1:]]
+        self.try_target(Attempt(self, trunk, flows[0]), now)
+
+    def try_target(self, attempt: Attempt, now: float) -> None:
+        """Send the INVITE to one target."""
+        self.attempt = attempt
+        attempt.start(now, patience_s=self.shared.timeouts.first_response_s if self.more else None)
+
+    def takes_next(self, trunk: Trunk, response: Response, now: float) -> bool:
+        """Whether a refusal is one that another target may not share, and there is another."""
+        retry_after = response.headers.first(RETRY_AFTER) if "retry-after" in response.headers else None
+        if response.status == 503 and retry_after:
+            trunk.closed_until = now + min(retry_after, LONGEST_PAUSE_S)
+            self._spare = []
+        if response.status in FAILOVER and self.more:
+            self.shared.count("failover", trunk.name)
+            return True
+        return False
+
+    def lost(self, attempt: Attempt, error: str, now: float) -> None:
+        """Silence, or no way there."""
+        if self.over or attempt is not self.attempt:
+            return
+        if self.more:
+            self.shared.count("failover", attempt.trunk.name)
+        self.next(error, 408 if error == "timeout" else 503, now)
+
+    def withdraw(self, reason: str, now: float) -> None:
+        """The one who is being tried need not answer any more; `reason` goes into the CANCEL."""
+        if self.attempt is not None:
+            attempt = self.attempt
+            attempt.give_up(reason, now)
+            attempt.forget_legs(None)
+
+    def tell_routed(self, error: str, now: float) -> None:
+        """The routing decision, as a fact."""
+        root = self.call.root
+        if root.sampled:
+            names = tuple([trunk.name for trunk in self.candidates])
+            self._route_id = self.shared.ids.span_id()
+            self.shared.facts.append(Routed(root, self._route_id, self.arrived_at, now, names, error))

@@ -1,0 +1,42 @@
+"""The INVITE to a transfer's target that we place ourselves (RFC 5589 section 6), and what its REFER asked
+for.
+"""
+
+from __future__ import annotations
+
+from ..sip.headers import REQUIRE, key_of
+from ..sip.message import Headers, Request
+from ..sip.refer import REFERRED_BY
+from ..sip.values import NameAddr
+from .leg import Leg
+from .rules import ALLOW
+from .transfer import Transfer
+
+
+def invitation(transferee: Leg, refer: Request, transfer: Transfer) -> Request:
+    """The INVITE to the target, as if the transferee had sent it (RFC 5589 section 6): without an offer."""
+    dialog, target = transferee.dialog, transfer.target
+    headers = Headers()
+    headers.add("From", dialog.remote)
+    headers.add("To", f"<{target.uri}>")
+    headers.add("Call-ID", dialog.call_id)
+    headers.add("CSeq", "1 INVITE")
+    headers.add("Max-Forwards", str(max(transfer.hops + 1, 1)))
+    headers.add("Contact", f"<{dialog.remote_target}>")
+    headers.add("Allow", ALLOW)
+    referred_by = refer.headers.first(REFERRED_BY) or f"<{NameAddr.parse(transferee.dialog.local).uri}>"
+    headers.add("Referred-By", referred_by)
+    if transfer.interaction:
+        headers.add(transfer.shared.propagation.interaction_header, transfer.interaction)
+    for name, value in target.headers:
+        if key_of(name) not in headers.keys:
+            headers.add(name, value)
+    return Request("INVITE", target.uri, headers)
+
+
+def is_silent(refer: Request) -> bool:
+    """Whether the transferor wants no NOTIFY (RFC 4488 section 4, RFC 7614 section 4)."""
+    headers = refer.headers
+    if (headers.text("refer-sub") or "").strip().lower().startswith("false"):
+        return True
+    return "require" in headers.keys and "nosub" in headers.tokens(REQUIRE)

@@ -1,0 +1,380 @@
+"""A transfer that we do ourselves: the transferee's user agent needs to know neither REFER nor Replaces.
+
+DIALLING    the target is called without an offer; ringing is told by NOTIFY
+JOINING     its offer goes to the transferee, the answer back (joining.py); attended: the target's leg is
+            asked for an offer first
+RESTORING   it failed half way: whoever lost a partner is joined with the old one again
+OVER        done: NOTIFY, and BYE to the transferor; or failed: NOTIFY, and the old call goes on
+
+transferor hangs up     the transfer goes on; if it fails then, the transferee is told BYE
+transferee hangs up     the target is not wanted any more; NOTIFY 487
+target hangs up         the transfer has failed
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from ..propagation.context import TraceContext
+from ..sip.build import respond_to
+from ..sip.headers import EXPIRES_S, REQUIRE
+from ..sip.message import Response
+from ..sip.timers import Reminder, Timer
+from ..sip.transaction import ServerTransaction
+from ..sip.uri import parse_uri
+from .attempt import Attempt
+from .ending import Bye
+from .events import Linked, Milestone, Settled
+from .hunting import Hunt
+from .inviting import invitation, is_silent
+from .joining import Join, JoinUser
+from .leg import Leg, cseq_of
+from .notifier import Notifier
+from .replacing import Dialogue
+from .restoring import Restore, answer_offer, rejoin
+from .transfer import Transfer
+
+if TYPE_CHECKING:
+    from .referring import Referring
+
+
+class Step(IntEnum):
+    """Where a move is."""
+
+    DIALLING = 0
+    JOINING = 1
+    OVER = 2
+
+
+class Move(Hunt):
+    """`transferor` asked that `transferee` talk to the target instead; `replaced` is the conversation that
+    the
+    transferor has with the target already, if it is attended.
+    """
+
+    __slots__ = (
+        "_desk",
+        "_join",
+        "_left_over",
+        "_notifier",
+        "_reminder",
+        "_replaced",
+        "_tx",
+        "gone",
+        "step",
+        "target",
+        "transfer",
+        "transferee",
+        "transferor",
+    )
+
+    def __init__(
+        self,
+        desk: Referring,
+        transferor: Leg,
+        transferee: Leg,
+        tx: ServerTransaction,
+        transfer: Transfer,
+        replaced: Dialogue | None,
+        now: float,
+    ) -> None:
+        super().__init__(desk.call, invitation(transferee, tx.request, transfer), now)
+        self._desk = desk
+        self._tx = tx
+        self._replaced = replaced
+        self._join: Join | None = None
+        self._left_over: Leg | None = None  # the transferor's leg to the target, once it is not needed
+        self._reminder = Reminder(self)
+        silent = is_silent(tx.request)
+        lasts_s = self.shared.timeouts.ring_s + 60.0
+        number = cseq_of(tx.request)
+        self._notifier = Notifier(self, transferor, number, silent=silent, expires_at=now + lasts_s)
+        self.transfer = transfer
+        self.transferor = transferor
+        self.transferee = transferee
+        self.target: Leg | None = None
+        self.gone = False  # the transferor has hung up
+        self.step = Step.DIALLING
+        self.parent = transfer.context
+        self.previous = transfer.previous
+        self.target_uri = transfer.target.uri
+        if replaced is None and transfer.target.replaces is not None:
+            self.replaces = str(transfer.target.replaces)  # the target may know a conversation that we do not
+
+    def start(self, now: float) -> None:
+        """Take the REFER, and begin."""
+        tx, leg = self._tx, self.transferor
+        if "require" in tx.request.headers.keys and "explicitsub" in tx.request.headers.tokens(REQUIRE):
+            response = respond_to(tx.request, 420, to_tag=leg.dialog.local_tag)
+            response.headers.add("Unsupported", "explicitsub")
+            self.transfer.refused(420, "", now)
+            self._finish()
+            self.shared.endpoint.respond(tx, response, now)
+            return
+        response = respond_to(tx.request, 202, to_tag=leg.dialog.local_tag)
+        response.headers.add("Contact", self.shared.contact(leg.flow))
+        if self._notifier.silent:
+            response.headers.add("Refer-Sub", "false")
+        self.shared.endpoint.respond(tx, response, now)
+        self.transfer.accepted(now)
+        self._notifier.tell(100, now)
+        self.call.hops = self.transfer.hops
+        self.transfer.placed("")
+        self.shared.endpoint.timers.start(Timer.RING, now + self.shared.timeouts.ring_s, self._reminder)
+        if self._replaced is None:
+            self._dial(now)
+        else:
+            self._consulted(self._replaced, now)
+
+    def _dial(self, now: float) -> None:
+        router, uri = self.shared.router, parse_uri(self.target_uri)
+        candidates = router.choose(self.transferee.trunk, uri)
+        if candidates is None:
+            candidates = router.choose(self.transferor.trunk, uri)
+        self.candidates = list(candidates or ())
+        self.tell_routed("" if candidates else "no_route", now)
+        if candidates:
+            self.next("overload", 0, now)
+        else:
+            self.shared.count("no_route", self.transferee.trunk_name)
+            self._fail(403, "", now)
+
+    def _consulted(self, replaced: Dialogue, now: float) -> None:
+        target = replaced.target
+        if target.join is not None or not target.call.talking or not target.confirmed:
+            self._fail(491, "", now)
+            return
+        self.step = Step.JOINING
+        self.target = target
+        self._join = Join(Joining(self), target, self.transferee, now)
+        self._join.ask(now)
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """The target has rung for too long."""
+        if self.step is Step.DIALLING:
+            self.shared.count("ring_timeout", "" if self.attempt is None else self.attempt.trunk.name)
+            self.withdraw("", now)
+            self._fail(408, "timeout", now)
+
+    # What attempts report
+
+    def attempt_context(self) -> tuple[TraceContext, TraceContext | None]:
+        """Under the transfer; after a long chain in a new trace."""
+        shared, transfer = self.shared, self.transfer
+        if not transfer.fresh:
+            return transfer.context.child(shared.ids.span_id()), transfer.context
+        flags = transfer.context.flags
+        return TraceContext(shared.ids.trace_id(), shared.ids.span_id(), flags), None
+
+    def try_target(self, attempt: Attempt, now: float) -> None:
+        """Both ends of a new trace know of each other."""
+        super().try_target(attempt, now)
+        if self.transfer.fresh and self.call.root.sampled:
+            self.shared.facts.append(Linked(attempt.context.span_id, self.transfer.context))
+            self.transfer.links(attempt.context)
+
+    def caller_leg(self) -> Leg | None:
+        """None: the transferee has its dialog already."""
+        return None
+
+    def progressed(self, attempt: Attempt, response: Response, now: float) -> None:
+        """The target rings."""
+        if not self.over and attempt is self.attempt:
+            self.transfer.progressed(response.status, now)
+            self._notifier.tell(response.status, now)
+
+    def connected(self, attempt: Attempt, leg: Leg, response: Response, now: float) -> None:
+        """The target has answered, with an offer."""
+        self.over = True
+        self.attempt = None
+        attempt.forget_legs(leg)
+        leg.confirmed = True
+        leg.role = self.transferor.role
+        leg.learn_allow(response)
+        self.target = leg
+        self.step = Step.JOINING
+        self._join = Join(Joining(self), leg, self.transferee, now)
+        self._join.take(response, leg.invite_cseq, attempt.context, now)
+
+    def refused(self, attempt: Attempt, response: Response, now: float) -> None:
+        """The target will not."""
+        if self.over or attempt is not self.attempt:
+            return
+        if self.takes_next(attempt.trunk, response, now):
+            self.next("", response.status, now)
+        else:
+            self._fail(response.status, "", now)
+
+    def exhausted(self, status: int, error: str, now: float) -> None:
+        """The target cannot be reached."""
+        self._fail(status, error, now)
+
+    # What joins report
+
+    def joined(self, join: Join, now: float) -> None:
+        """Two legs hear each other."""
+        self._join = None
+        target, call, transfer = join.offerer, self.call, self.transfer
+        self._tell_settled(join, now)
+        call.chain = transfer.chain
+        parent = transfer.context
+        if transfer.fresh and self._replaced is None:
+            parent = call.trace = join.context  # later transfers of this call are part of the new trace
+            call.chain, call.chain_began_at = 0, now
+        link: TraceContext | None = None
+        if self._replaced is not None:
+            link = target.context
+            self._left_over = target.call.gives_away(target, call, now)
+        call.replaces(self.transferor, target, parent, link, now)
+        transfer.concluded(200, "", now)
+        call.transferred = False  # it goes on, and ends like any other
+        self._notifier.tell(200, now, last=True)
+        self._finish()
+
+    def _tell_settled(self, join: Join, now: float) -> None:
+        """The ACK of the target's INVITE has gone."""
+        if self._replaced is None and self.call.root.sampled:
+            self.shared.facts.append(Milestone(join.context.span_id, "ACK", now))
+            self.shared.facts.append(Settled(join.context.span_id))
+
+    def unjoined(self, join: Join, leg: Leg, status: int, error: str, now: float) -> None:
+        """One of them would not; for the other one nothing has changed yet."""
+        self._join = None
+        target = join.offerer
+        if self._replaced is None:
+            self._drop(join, now)
+        elif leg is not target and join.offer is not None:
+            answer_offer(self.transfer, target, join.offer, join.cseq, join, now)
+        elif target.peer is None:
+            target.call.hang_up("transferred", 'SIP;cause=487;text="Transfer failed"', now)
+        self._fail(status, error, now)
+        if status in (408, 481) and not leg.departed:
+            leg.call.broken(leg, now)
+
+    def stranded(self, now: float) -> None:
+        """The transferee has taken the offer of a target that is gone: it gets the transferor back."""
+        self._join = None
+        if self.step is not Step.OVER:
+            self._fail(487, "", now)
+        if self.call.talking and not self.gone:
+            rejoin(self.transfer, self.transferor, self.transferee, now)
+
+    def _drop(self, join: Join, now: float) -> None:
+        """The target that was called has nobody to talk to."""
+        target = join.offerer
+        if not target.departed:
+            target.send_ack(None, join.cseq, join.context, now)
+            self._tell_settled(join, now)
+            target.departed = True
+            Bye(target, end="cancelled").start(now, 'SIP;cause=487;text="Transfer failed"')
+
+    # Who leaves meanwhile
+
+    def left(self, leg: Leg, now: float) -> bool:
+        """That leg's peer has hung up; whether the call goes on without it."""
+        if self.step is Step.OVER:
+            return False
+        if leg is self.transferor:
+            self.gone = True
+            return True
+        join = self._join
+        if leg is self.target and self._replaced is None:
+            leg.departed = True
+            leg.forget()
+            if join is not None:
+                self._tell_settled(join, now)
+                join.left(leg, now)
+            return True
+        self.abandon(now)
+        return False
+
+    def abandon(self, now: float) -> None:
+        """The call ends while the transfer is under way."""
+        join, self._join = self._join, None
+        if self.step is Step.OVER:
+            return
+        if self.step is Step.DIALLING:
+            self.withdraw("", now)
+        elif join is not None:
+            self._give_back(join, now)
+        self._fail(487, "", now, ending=True)
+
+    def _give_back(self, join: Join, now: float) -> None:
+        """The target is not wanted any more: it hears BYE, or gets its partner back."""
+        target, offer = join.offerer, join.offer
+        if self._replaced is None:
+            join.stop(now)
+            self._drop(join, now)
+        elif offer is not None:
+            join.stop(now)
+            answer_offer(self.transfer, target, offer, join.cseq, join, now)
+        elif target.peer is not None:
+            join.turn_to(Restore(self.transfer), target.peer)
+        else:
+            join.stop(now)
+            target.call.hang_up("transferred", 'SIP;cause=487;text="Transfer failed"', now)
+
+    # The end
+
+    def _fail(self, status: int, error: str, now: float, *, ending: bool = False) -> None:
+        """`ending`: the call is at its end, and so is not to be ended."""
+        self.over = True
+        self.attempt = None
+        self.give_back()
+        self.transfer.failed(status, error, now)
+        self._notifier.tell(status, now, last=True)
+        self._finish()
+        if self.gone and not ending:
+            reason = f'SIP;cause={status};text="Transfer failed"'
+            self.call.hang_up(f"{self.transferor.role}_bye", reason, now)
+
+    def _finish(self) -> None:
+        self.step = Step.OVER
+        self._reminder.drop()
+        if self._desk.move is self:
+            self._desk.move = None
+
+    # The transferor's subscription
+
+    def subscribed(self, leg: Leg, tx: ServerTransaction, number: int | None, now: float) -> bool:
+        """A SUBSCRIBE for it (RFC 3515 section 2.4.4); whether it is this one."""
+        if leg is not self.transferor or number not in (None, self._notifier.number):
+            return False
+        expires_s = tx.request.headers.first(EXPIRES_S)
+        self._notifier.subscribed(tx, 60 if expires_s is None else min(expires_s, 3600), now)
+        return True
+
+    def notified(self, now: float) -> None:
+        """The last NOTIFY is answered: the transferor may go, if it is out of the call."""
+        leg, self._left_over = self._left_over, None
+        if leg is not None:
+            Bye(leg, end="transferred").start(now)
+        if self.transferor.departed and not self.gone:
+            Bye(self.transferor, end="transferred").start(now)
+
+
+class Joining(JoinUser):
+    """Hears for a move how its join ends."""
+
+    __slots__ = ("_move",)
+
+    def __init__(self, move: Move) -> None:
+        super().__init__(move.transfer)
+        self._move = move
+
+    def joined(self, join: Join, now: float) -> None:
+        """Pass it on."""
+        self._move.joined(join, now)
+
+    def unjoined(self, join: Join, leg: Leg, status: int, error: str, now: float) -> None:
+        """Pass it on."""
+        self._move.unjoined(join, leg, status, error, now)
+
+    def stranded(self, join: Join, now: float) -> None:
+        """Pass it on."""
+        self._move.stranded(now)
+
+    def late_offer(self, join: Join, offer: Response, cseq: int, now: float) -> None:
+        """The transfer has failed meanwhile: the target's partner answers."""
+        answer_offer(self.transfer, join.offerer, offer, cseq, join, now)

@@ -1,0 +1,123 @@
+"""A REFER outside a dialog: relayed like any other request there, and a transfer all the same (RFC 3515,
+4538).
+
+With a Target-Dialog that names one of our dialogs it is about that call: it goes to the call's other leg,
+and the
+transfer is part of the call's trace. Without, it begins a trace of its own.
+"""
+
+from __future__ import annotations
+
+from ..propagation.context import TraceContext
+from ..propagation.correlation import Origin
+from ..sip.headers import FROM
+from ..sip.message import Request, Response
+from ..sip.refer import REFERRED_BY, TARGET_DIALOG, ReferTo, TargetDialog
+from .arrival import Arrival
+from .events import CallForgotten
+from .leg import Leg, hops_left
+from .lineage import Lineage
+from .referring import refer_to
+from .relaying import reported_status
+from .routing import Trunk
+from .settings import Refer
+from .shared import Shared
+from .stamping import expect, stamp_refer
+from .transfer import Transfer
+
+
+class Errand(Lineage):
+    """What a REFER outside a dialog causes. `status` is why it is refused, or 0; `leg` the other leg of the
+    call
+    that it is about, if it is about one.
+    """
+
+    __slots__ = ("_open", "leg", "request", "source", "status", "target", "transfer")
+
+    def __init__(
+        self, shared: Shared, root: TraceContext, request: Request, arrival: Arrival, now: float
+    ) -> None:
+        super().__init__(
+            shared,
+            root,
+            interaction=arrival.interaction,
+            baggage=arrival.baggage,
+            hops=hops_left(request),
+            now=now,
+        )
+        self.request = request
+        self.source = arrival.source
+        self.status = 0
+        self.target: ReferTo = refer_to(request)
+        self.leg: Leg | None = None
+        self.transfer: Transfer | None = None
+        self._open = 0
+
+    def attempted(self, change: int) -> None:
+        """The last word on it."""
+        self._open += change
+        if not self._open and self.root.sampled:
+            self.shared.facts.append(CallForgotten(self.root))
+
+    def begin(self, now: float) -> None:
+        """It has been taken."""
+        self.attempted(+1)  # the request itself
+        leg, kind = self.leg, "attended" if self.target.replaces is not None else "blind"
+        owner: Lineage = self if leg is None else leg.call
+        self.transfer = transfer = Transfer(owner, self.target, kind=kind, mode="relay", now=now)
+        transfer.subscription = self.request.call_id
+        transfer.begin("" if self.source is None else self.source.name, None if leg is None else self.root)
+
+    def stamp(self, out: Request, trunk: Trunk, contact: str, now: float) -> None:
+        """Write the transfer into the REFER that goes out to a trunk."""
+        transfer = self.transfer
+        if transfer is None:
+            return
+        self.shared.pending.discard(transfer)  # of an earlier trunk's attempt
+        forms = stamp_refer(transfer, trunk, contact, out, None)
+        if self.leg is not None:
+            dialog = self.leg.dialog
+            value = str(TargetDialog(dialog.call_id, dialog.local_tag, dialog.remote_tag))
+            out.headers.set("Target-Dialog", value)
+        sender = self.request.headers.first(FROM)
+        referred_by = self.request.headers.first(REFERRED_BY)
+        if referred_by is None and sender is not None:
+            referred_by = f"<{sender.uri}>"
+            if "referred-by" not in trunk.rules.actions:
+                out.headers.add("Referred-By", referred_by)
+        expect(transfer, trunk.name, referred_by or "", forms, now)
+
+    def concluded(self, response: Response | None, error: str, now: float) -> None:
+        """The REFER has its answer, or will not get one."""
+        transfer = self.transfer
+        if transfer is not None:
+            if response is not None and 200 <= response.status < 300:
+                transfer.accepted(now)
+            else:
+                transfer.refused(0 if response is None else response.status, error, now)
+                self.shared.pending.discard(transfer)
+        self.attempted(-1)
+
+
+def errand_for(shared: Shared, request: Request, arrival: Arrival, origin: Origin, now: float) -> Errand:
+    """Read such a REFER. Raises RemoteProtocolError where it has not one Refer-To."""
+    errand = Errand(shared, origin.root, request, arrival, now)
+    if arrival.source is not None and arrival.source.settings.refer is Refer.REJECT:
+        errand.status = 603
+    elif errand.hops <= 0:
+        errand.status = 483
+    value = request.headers.first(TARGET_DIALOG)
+    if value is not None:
+        leg = shared.legs.get(f"{value.remote_tag} {value.local_tag}")
+        if leg is not None and leg.dialog.call_id == value.call_id and leg.trunk is arrival.source:
+            errand.leg = leg.peer
+    return errand
+
+
+def noted(shared: Shared, request: Request, now: float) -> None:
+    """A NOTIFY outside our dialogs: what it reports of a transfer, if it is about one."""
+    transfer = shared.pending.by_subscription(request.call_id)
+    if transfer is not None:
+        status = reported_status(request.body)
+        if status:
+            transfer.reported(status, now)

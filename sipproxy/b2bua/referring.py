@@ -1,0 +1,212 @@
+"""What is done with a REFER in a call, and which transfers the call has under way.
+
+no way to read it, or nothing to call     400, 416, 603                  (raised: RemoteProtocolError)
+the call's hops are spent                 483
+a conversation that is none of the        403
+transferor's
+`refer: reject`                           603
+relay                                     relaying.py
+local                                     moving.py, one at a time: 491
+"""
+
+from __future__ import annotations
+
+from ..errors import RemoteProtocolError
+from ..propagation.carriers import CONTEXT_HEADERS, extract_sip
+from ..propagation.settings import TrunkTrace
+from ..sip.headers import MAX_FORWARDS, key_of
+from ..sip.message import Request
+from ..sip.refer import REFER_TO, ReferTo
+from ..sip.timers import Timer
+from ..sip.transaction import ServerTransaction
+from .call import Call
+from .events import Linked
+from .leg import Leg
+from .moving import Move
+from .relaying import RelayedEvent, RelayedRefer, event_of
+from .replacing import Dialogue, check_replaceable, may_replace, named
+from .settings import Refer
+from .transfer import Transfer
+
+_DEFAULT_TRACE = TrunkTrace()
+MOST_TRANSFERS = 16  # of one call at a time
+
+
+class Referring:
+    """One per call that has seen a REFER."""
+
+    __slots__ = ("_lingering", "call", "move", "relayed")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.relayed: list[RelayedRefer] = []  # REFERs that are open, or whose subscription is
+        self.move: Move | None = None  # the transfer that we do ourselves
+        self._lingering: list[Leg] = []
+
+    def refer(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
+        """Take a REFER. Raises RemoteProtocolError for one that cannot be read."""
+        call, peer = self.call, leg.peer
+        target = refer_to(request)
+        if target.refused:
+            call.shared.count("refer_header", leg.trunk_name)
+        mode = mode_of(leg, peer)
+        kind = "blind" if target.replaces is None else "attended"
+        shown = "local" if mode is Refer.LOCAL else "relay"
+        transfer = Transfer(call, target, kind=kind, mode=shown, now=now)
+        trace = _DEFAULT_TRACE if leg.trunk is None else leg.trunk.settings.trace
+        link = extract_sip(request.headers.values, trace).context
+        if link is not None and link.trace_id == transfer.context.trace_id:
+            link = None
+        transfer.begin(leg.trunk_name, link)
+        replaced: Dialogue | None = None
+        status = self._why_not(leg, request, mode)
+        if not status:
+            try:
+                replaced = self._replaced(leg, target, mode)
+            except RemoteProtocolError as error:
+                status = error.status
+        if replaced is not None:
+            consultation = replaced.target
+            transfer.links(consultation.context)
+            if consultation.call.root.sampled:
+                call.shared.facts.append(Linked(consultation.context.span_id, transfer.context))
+        if status:
+            transfer.refused(status, "", now)
+            leg.refuse(tx, status, now)
+        elif mode is Refer.LOCAL:
+            assert peer is not None
+            self.move = Move(self, leg, peer, tx, transfer, replaced, now)
+            self.move.start(now)
+        else:
+            relayed = RelayedRefer(self, leg, tx, transfer, replaced)
+            self.relayed.append(relayed)
+            relayed.start(now)
+
+    def _why_not(self, leg: Leg, request: Request, mode: Refer) -> int:
+        if mode is Refer.REJECT:
+            return 603
+        if request.headers.first(MAX_FORWARDS) == 0 or self.call.hops <= 0:
+            return 483
+        if leg.peer is None or not leg.confirmed or len(self.relayed) >= MOST_TRANSFERS:
+            return 491
+        if mode is Refer.LOCAL and self.move is not None:
+            return 491
+        return 0
+
+    def _replaced(self, leg: Leg, target: ReferTo, mode: Refer) -> Dialogue | None:
+        """The conversation that Refer-To names, where it is one of ours."""
+        if target.replaces is None:
+            return None
+        try:
+            replaced = named(self.call.shared, target.replaces)
+            if replaced is None:
+                return None
+            if not may_replace(replaced, leg.trunk) or replaced.target.call is self.call:
+                raise RemoteProtocolError("a conversation of others", status=403)
+            check_replaceable(replaced, target.replaces)
+        except RemoteProtocolError as error:
+            if error.status == 403 or mode is Refer.LOCAL:
+                raise
+            return None  # the transferee hears it from the new call, and the transferor by NOTIFY
+        return replaced
+
+    def left(self, leg: Leg, now: float) -> bool:
+        """That leg's peer has hung up. Whether a transfer of ours goes on without it: then it is out."""
+        move = self.move
+        if move is None or not move.left(leg, now):
+            return False
+        if not leg.departed:
+            self.call.departs(leg, now)
+            leg.forget()
+        return True
+
+    def abandon(self, now: float) -> None:
+        """The call ends."""
+        if self.move is not None:
+            self.move.abandon(now)
+
+    # Subscriptions
+
+    def event(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> bool:
+        """Take a NOTIFY or SUBSCRIBE of a REFER's subscription; whether it is one that we know."""
+        package, number = event_of(request)
+        if package != "refer":
+            return False
+        to_transferor = request.method == "NOTIFY"
+        if not to_transferor and self.move is not None and self.move.subscribed(leg, tx, number, now):
+            return True
+        for relayed in self.relayed:
+            ours = relayed.cseq_out if to_transferor else relayed.cseq_in
+            if (relayed.leg is not leg) is to_transferor and (number is None or number == ours):
+                RelayedEvent(leg, tx, relayed, to_transferor=to_transferor).start(now)
+                return True
+        return False
+
+    def gone(self, relayed: RelayedRefer, now: float) -> None:
+        """A subscription is over."""
+        if relayed in self.relayed:
+            self.relayed.remove(relayed)
+        if not self.relayed and self._lingering:
+            legs, self._lingering = self._lingering, []
+            for leg in legs:
+                leg.forget()
+                leg.peer = None
+
+    def lingers(self, legs: list[Leg]) -> bool:
+        """The call is over; whether its dialogs live on for NOTIFYs that are still to come (RFC 5057)."""
+        if self.relayed:
+            self._lingering = legs
+        return bool(self.relayed)
+
+    def lapse_of(self, relayed: RelayedRefer) -> Lapse:
+        """Who ends a subscription that never ends by itself."""
+        return Lapse(self, relayed)
+
+
+class Lapse:
+    """The end of a subscription that nobody ends."""
+
+    __slots__ = ("_desk", "_relayed")
+
+    def __init__(self, desk: Referring, relayed: RelayedRefer) -> None:
+        self._desk = desk
+        self._relayed = relayed
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """It has lasted long enough."""
+        self._desk.gone(self._relayed, now)
+
+
+def refer_to(request: Request) -> ReferTo:
+    """The one Refer-To of a REFER. Raises RemoteProtocolError (400) where there is none, or more than one."""
+    found = request.headers.every(REFER_TO)
+    if len(found) != 1:
+        raise RemoteProtocolError("a REFER has one Refer-To")
+    target = found[0]
+    if target.headers:
+        target.headers = [pair for pair in target.headers if not is_context(pair[0])]
+    return target
+
+
+def is_context(name: str) -> bool:
+    """Whether a header in Refer-To is for us alone to write: trace context, under whatever name it is
+    read.
+    """
+    key = key_of(name)
+    return key in CONTEXT_HEADERS or "traceparent" in key or "tracestate" in key
+
+
+def mode_of(leg: Leg, peer: Leg | None) -> Refer:
+    """What is done with a REFER from `leg`: the transferor's trunk decides, unless the transferee's cannot
+    take
+    a REFER.
+    """
+    own = None if leg.trunk is None else leg.trunk.settings.refer
+    other = None if peer is None or peer.trunk is None else peer.trunk.settings.refer
+    if own is Refer.REJECT:
+        return Refer.REJECT
+    if own is Refer.LOCAL or other is Refer.LOCAL or other is Refer.REJECT:
+        return Refer.LOCAL
+    if own is Refer.RELAY or other is Refer.RELAY or (peer is not None and peer.knows_refer):
+        return Refer.RELAY
+    return Refer.LOCAL

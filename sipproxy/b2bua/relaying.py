@@ -1,0 +1,146 @@
+"""A REFER that goes on to the other leg, and the NOTIFYs that come back (RFC 3515, RFC 5589 sections 6 and
+7).
+
+REFER        leaves with the transfer's context in five carriers (`propagation.md` section 4)
+its answer   crosses; 2xx: the transfer is accepted, else refused
+NOTIFY       crosses, with the `id` of its Event as the other leg counts; what it reports is noted
+SUBSCRIBE    likewise the other way
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..sip.message import Request, Response
+from ..sip.refer import REFERRED_BY
+from ..sip.timers import Reminder, Timer
+from ..sip.transaction import ClientTransaction, ServerTransaction
+from ..sip.values import LWS, NameAddr
+from .leg import Leg, cseq_of
+from .relay import Relay
+from .replacing import Dialogue
+from .stamping import expect, stamp_refer
+from .transfer import Transfer
+
+if TYPE_CHECKING:
+    from .referring import Referring
+
+
+class RelayedRefer(Relay):
+    """From the REFER to the end of the subscription that it made. `leg` is the transferor's, `replaced` the
+    conversation that Refer-To names.
+    """
+
+    __slots__ = ("_desk", "_lapse", "_replaced", "cseq_in", "cseq_out", "leg", "transfer")
+
+    def __init__(
+        self, desk: Referring, leg: Leg, tx: ServerTransaction, transfer: Transfer, replaced: Dialogue | None
+    ) -> None:
+        super().__init__(leg, tx)
+        self._desk = desk
+        self._replaced = replaced
+        self._lapse = Reminder(desk.lapse_of(self))
+        self.leg = leg
+        self.transfer = transfer
+        self.cseq_in = cseq_of(tx.request)
+        self.cseq_out = 0
+
+    def crossed(self, peer: Leg, request: Request, now: float) -> tuple[Request, str]:
+        """The REFER as it leaves."""
+        transfer, shared = self.transfer, peer.shared
+        out, hop = peer.cross_bare(request)
+        self.cseq_out = peer.dialog.local_cseq
+        replaces = stamp_refer(transfer, peer.trunk, shared.contact(peer.flow), out, self._replaced)
+        referred_by = request.headers.first(REFERRED_BY)
+        if referred_by is None:
+            referred_by = f"<{NameAddr.parse(peer.dialog.local).uri}>"
+            if "referred-by" not in peer.rules.actions:
+                out.headers.add("Referred-By", referred_by)
+        peer.stamp(out, transfer.context, transfer.previous)
+        expect(transfer, peer.trunk_name, referred_by, replaces, now)
+        lasts_s = max(shared.pending.settings.expires_s, shared.timeouts.ring_s) + 5.0
+        shared.endpoint.timers.start(Timer.FORGET, now + lasts_s, self._lapse)
+        return out, hop
+
+    def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
+        """Pass the answer on; RFC 4488: it may say that no NOTIFY follows."""
+        silent = (response.headers.text("refer-sub") or "").strip(LWS).lower().startswith("false")
+        super().responded(tx, response, now)
+        if silent and 200 <= response.status < 300:
+            self.ended(now)
+
+    def finished(self, status: int, error: str, now: float) -> None:
+        """The REFER has its final response, or will not get one."""
+        transfer = self.transfer
+        if 200 <= status < 300:
+            transfer.accepted(now)
+        else:
+            transfer.refused(status, error, now)
+            self._leg.shared.pending.discard(transfer)
+            self.ended(now)
+
+    def ended(self, now: float) -> None:
+        """No more NOTIFY will come."""
+        self._lapse.drop()
+        self._desk.gone(self, now)
+
+
+class RelayedEvent(Relay):
+    """A NOTIFY or SUBSCRIBE of the subscription that `refer` made; `to_transferor` says which way it goes."""
+
+    __slots__ = ("_last", "_refer", "_to_transferor")
+
+    def __init__(self, leg: Leg, tx: ServerTransaction, refer: RelayedRefer, *, to_transferor: bool) -> None:
+        super().__init__(leg, tx)
+        self._refer = refer
+        self._to_transferor = to_transferor
+        self._last = False
+
+    def crossed(self, peer: Leg, request: Request, now: float) -> tuple[Request, str]:
+        """The request as it leaves: Event names the REFER by its CSeq on that leg."""
+        refer = self._refer
+        out, hop = peer.cross(request)
+        package, number = event_of(request)
+        if number is not None:
+            other = refer.cseq_in if self._to_transferor else refer.cseq_out
+            out.headers.set("Event", f"{package};id={other}")
+        if self._to_transferor:
+            peer.notifies += 1
+            state = (request.headers.text("subscription-state") or "").partition(";")[0]
+            self._last = state.strip(LWS).lower() == "terminated"
+            status = reported_status(request.body)
+            if status:
+                refer.transfer.reported(status, now)
+        return out, hop
+
+    def finished(self, status: int, error: str, now: float) -> None:
+        """It has its answer, or will not get one."""
+        if not self._to_transferor:
+            return
+        transferor = self._refer.leg
+        transferor.notifies -= 1
+        if self._last:
+            self._refer.ended(now)
+        if not transferor.notifies:
+            transferor.call.notified(transferor, now)
+
+
+def event_of(request: Request) -> tuple[str, int | None]:
+    """The event package in lower case, and the `id` where there is one (RFC 3515 section 2.4.6)."""
+    package, *parameters = (request.headers.text("event") or "").split(";")
+    number: int | None = None
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        value = value.strip(LWS)
+        if name.strip(LWS).lower() == "id" and value.isascii() and value.isdigit() and len(value) <= 10:
+            number = int(value)
+    return package.strip(LWS).lower(), number
+
+
+def reported_status(body: bytes) -> int:
+    """The status that a sipfrag begins with (RFC 3420); 0 for none."""
+    words = body[:64].lstrip().split(None, 2)
+    if len(words) < 2 or words[0].upper() != b"SIP/2.0" or not words[1].isdigit():
+        return 0
+    status = int(words[1])
+    return status if 100 <= status <= 699 else 0

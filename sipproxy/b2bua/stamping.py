@@ -1,0 +1,60 @@
+"""Writing a transfer's context into a REFER: its headers, its Refer-To, and the table of what may come
+back.
+"""
+
+from __future__ import annotations
+
+from ..propagation.settings import Carrier
+from ..propagation.writing import write_sip
+from ..sip.message import Request
+from ..sip.refer import MARKER, Replaces
+from ..sip.values import NameAddr
+from .pending import referral_key, replaces_key
+from .replacing import Dialogue, as_seen_by
+from .routing import Trunk
+from .transfer import Transfer
+
+LONG_TRACESTATE = 128  # characters; a longer one is left out of Refer-To
+# The names that can stand in a Refer-To: what a user agent makes header fields of.
+_IN_REFER_TO = (Carrier.TRACEPARENT, Carrier.TRACESTATE, Carrier.X_TRACEPARENT)
+
+
+def stamp_refer(
+    transfer: Transfer, trunk: Trunk | None, contact: str, out: Request, replaced: Dialogue | None
+) -> tuple[Replaces, ...]:
+    """Write Refer-To for `trunk`, with `contact` as the place that the new call comes back to. Gives the
+    forms
+    of Replaces that it may come with.
+    """
+    target = transfer.target
+    send = () if trunk is None else trunk.settings.trace.send
+    names = tuple([carrier for carrier in send if carrier in _IN_REFER_TO])
+    context = transfer.context
+    if len(context.tracestate) > LONG_TRACESTATE:
+        names = tuple([carrier for carrier in names if carrier is not Carrier.TRACESTATE])
+    rows, _ = write_sip(context, names, previous=transfer.previous if names else "")
+    uri = target.uri
+    if trunk is None or trunk.settings.transfer_anchor:
+        transfer.token = transfer.shared.ids.hex(32)
+        user = target.parsed.user
+        place = NameAddr.parse(contact).uri.partition(":")[2]
+        uri = f"sip:{user + '@' if user else ''}{place};{MARKER}={transfer.token}"
+    forms: tuple[Replaces, ...] = ()
+    replaces = target.replaces
+    if replaces is not None:
+        forms = (replaces,)
+        if replaced is not None:
+            replaces = as_seen_by(replaced.target, replaces)
+            forms = (forms[0], replaces)
+    out.headers.set("Refer-To", target.written(uri, rows, replaces))
+    return forms
+
+
+def expect(
+    transfer: Transfer, transferee: str, referred_by: str, forms: tuple[Replaces, ...], now: float
+) -> None:
+    """Wait for the new call: it comes from the trunk `transferee`."""
+    transfer.transferee = transferee
+    transfer.referral = referral_key(referred_by, transfer.target.parsed.user, transferee)
+    transfer.replaces_keys = tuple([replaces_key(form) for form in forms])
+    transfer.shared.pending.add(transfer, now)
