@@ -89,7 +89,7 @@ def arrive(shared: Shared, request: Request, source: Trunk | None) -> Arrival:
         token = Token.NONE
         if len(shared.pending) or (uri.parameters and MARKER in uri.parameters):
             token = _find_transfer(arrival, shared, request)
-        if "replaces" in headers.keys or (arrival.transfer and arrival.transfer.target.replaces):
+        if "replaces" in headers.keys or (arrival.transfer and arrival.transfer.replaces):
             _find_replaced(arrival, shared, request, token)
         if arrival.transfer is not None:
             _come_back(arrival, shared, request)
@@ -147,7 +147,7 @@ def _find_replaced(arrival: Arrival, shared: Shared, request: Request, token: To
     value = _one_replaces(request)
     transfer = arrival.transfer
     if value is None and transfer is not None:
-        value = transfer.target.replaces
+        value = transfer.replaces
     if value is None:
         return
     try:
@@ -179,7 +179,7 @@ def _come_back(arrival: Arrival, shared: Shared, request: Request) -> None:
         shared.count("refer_carriers", arrival.source_name, carrier)
     uri = request.parsed_uri
     if not arrival.target_uri and shared.is_us(uri.host, uri.port):
-        arrival.target_uri = transfer.target.uri
+        arrival.target_uri = transfer.uri
     if not arrival.interaction and transfer.interaction:
         arrival.interaction = transfer.interaction
         headers.add(shared.propagation.interaction_header, transfer.interaction)
@@ -190,6 +190,7 @@ def _recognise(arrival: Arrival, shared: Shared, request: Request) -> None:
     found, transfer, accept = arrival.found, arrival.transfer, arrival.settings.accept
     if transfer is not None and transfer.fresh:
         found.context = None
+        found.carrier = "marker" if "marker" in arrival.carriers else arrival.carriers[0]
         return
     if transfer is not None and "marker" in arrival.carriers:
         if found.context is None or found.carrier == "uri-header" or accept is not Accept.ADOPT:

@@ -59,14 +59,24 @@ class Couple(Lineage):
         """A transfer takes that leg out of the call."""
         leg.departed = True
         self.ended_at = now
-        if leg.answer is not None:
-            leg.answer.settle_peer(None, now)
+        self._part(leg, now)
         if leg.peer is not None:
             leg.peer.peer = None
             leg.peer = None
         self.shared.finished.add(leg.dialog.key)
         self.tell_ended(leg, "transferred", now)
         self.release(leg.trunk)
+
+    def _part(self, leg: Leg, now: float) -> None:
+        """What is open between that leg and its partner has to end: requests, and 2xx that wait for their
+        ACK.
+        """
+        for relay in list(self.relays):
+            if relay.concerns(leg):
+                relay.abandon(now, 500)
+        for one in (leg, leg.peer):
+            if one is not None and one.answer is not None:
+                one.answer.settle_peer(None, now)
 
     def replaces(
         self, old: Leg, new: Leg, parent: TraceContext, link: TraceContext | None, now: float
@@ -95,8 +105,7 @@ class Couple(Lineage):
         if leg.trunk is not None and leg.trunk in self.trunks:
             self.trunks.remove(leg.trunk)
             to.trunks.append(leg.trunk)
-        for relay in list(self.relays):
-            relay.abandon(now)
+        self._part(leg, now)
         self.ended_at = now
         self.tell_ended(leg, "transferred", now)
         leg.peer = None

@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from ..sip.headers import REQUIRE, key_of
 from ..sip.message import Headers, Request
-from ..sip.refer import REFERRED_BY
+from ..sip.refer import REFERRED_BY, ReferTo
 from ..sip.values import NameAddr
 from .leg import Leg
+from .rewrite import plain_uri
 from .rules import ALLOW
 from .transfer import Transfer
 
 
-def invitation(transferee: Leg, refer: Request, transfer: Transfer) -> Request:
+def invitation(transferee: Leg, refer: Request, transfer: Transfer, target: ReferTo) -> Request:
     """The INVITE to the target, as if the transferee had sent it (RFC 5589 section 6): without an offer."""
-    dialog, target = transferee.dialog, transfer.target
+    dialog = transferee.dialog
     headers = Headers()
     headers.add("From", dialog.remote)
     headers.add("To", f"<{target.uri}>")
@@ -24,7 +25,7 @@ def invitation(transferee: Leg, refer: Request, transfer: Transfer) -> Request:
     headers.add("Max-Forwards", str(max(transfer.hops + 1, 1)))
     headers.add("Contact", f"<{dialog.remote_target}>")
     headers.add("Allow", ALLOW)
-    referred_by = refer.headers.first(REFERRED_BY) or f"<{NameAddr.parse(transferee.dialog.local).uri}>"
+    referred_by = refer.headers.first(REFERRED_BY) or known_as(transferee)
     headers.add("Referred-By", referred_by)
     if transfer.interaction:
         headers.add(transfer.shared.propagation.interaction_header, transfer.interaction)
@@ -40,3 +41,8 @@ def is_silent(refer: Request) -> bool:
     if (headers.text("refer-sub") or "").strip().lower().startswith("false"):
         return True
     return "require" in headers.keys and "nosub" in headers.tokens(REQUIRE)
+
+
+def known_as(leg: Leg) -> str:
+    """Who we are to that leg, as an address: what Referred-By says where the transferor does not say it."""
+    return f"<{plain_uri(NameAddr.parse(leg.dialog.local).uri)}>"

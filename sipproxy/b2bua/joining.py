@@ -116,7 +116,7 @@ class Join:
         return self.offerer if self.phase is Phase.ASKING else self.answerer
 
     def _invite(self, leg: Leg, offer: Response | None, now: float) -> None:
-        if leg.invite_in is not None or leg.invite_out is not None or leg.answer is not None:
+        if is_busy(leg):
             self._later(now)
             return
         shared = leg.shared
@@ -199,13 +199,13 @@ class Join:
         leg.send_ack(None, self._cseq, leg.context, now)
         leg.call.session_refreshed(response, now)
         if self.phase is Phase.DESERTED:
-            self._over()
+            self._over(now)
             self.user.stranded(self, now)
         elif not response.body:
             self._unjoined(leg, 488, "", now)
         else:
             self.offerer.send_ack(None, self.cseq, self.context, now, payload=response)
-            self._over()
+            self._over(now)
             self.user.joined(self, now)
 
     def _late(self, tx: ClientTransaction, response: Response, now: float) -> None:
@@ -263,14 +263,14 @@ class Join:
         """It is not wanted any more. Nobody is told."""
         if self._tx is not None:
             self._withdrawal.want(self._tx, None, now)
-            self._tell(0, "", now)
-        self._over()
+        self._over(now)
 
     def _unjoined(self, leg: Leg, status: int, error: str, now: float) -> None:
-        self._over()
+        self._over(now)
         self.user.unjoined(self, leg, status, error, now)
 
-    def _over(self) -> None:
+    def _over(self, now: float) -> None:
+        self._tell(0, "", now)  # where its answer is not waited for
         self.phase = Phase.OVER
         tx, self._tx = self._tx, None
         for leg in (self.offerer, self.answerer):
@@ -284,3 +284,9 @@ class Join:
         if span is not None:
             repeats = 0 if self._tx is None else self._tx.repeats
             self.offerer.shared.facts.append(Concluded(span.span_id, status, error, now, repeats, None, True))
+
+
+def is_busy(leg: Leg) -> bool:
+    """Whether an INVITE is open there, or a 2xx is not acknowledged."""
+    owes_ack = leg.peer is not None and leg.peer.answer is not None
+    return leg.invite_in is not None or leg.invite_out is not None or leg.answer is not None or owes_ack

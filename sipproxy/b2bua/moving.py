@@ -20,6 +20,7 @@ from ..propagation.context import TraceContext
 from ..sip.build import respond_to
 from ..sip.headers import EXPIRES_S, REQUIRE
 from ..sip.message import Response
+from ..sip.refer import ReferTo
 from ..sip.timers import Reminder, Timer
 from ..sip.transaction import ServerTransaction
 from ..sip.uri import parse_uri
@@ -76,10 +77,11 @@ class Move(Hunt):
         transferee: Leg,
         tx: ServerTransaction,
         transfer: Transfer,
+        target: ReferTo,
         replaced: Dialogue | None,
         now: float,
     ) -> None:
-        super().__init__(desk.call, invitation(transferee, tx.request, transfer), now)
+        super().__init__(desk.call, invitation(transferee, tx.request, transfer, target), now)
         self._desk = desk
         self._tx = tx
         self._replaced = replaced
@@ -98,9 +100,9 @@ class Move(Hunt):
         self.step = Step.DIALLING
         self.parent = transfer.context
         self.previous = transfer.previous
-        self.target_uri = transfer.target.uri
-        if replaced is None and transfer.target.replaces is not None:
-            self.replaces = str(transfer.target.replaces)  # the target may know a conversation that we do not
+        self.target_uri = transfer.uri
+        if replaced is None and transfer.replaces is not None:
+            self.replaces = str(transfer.replaces)  # the target may know a conversation that we do not
 
     def start(self, now: float) -> None:
         """Take the REFER, and begin."""
@@ -319,6 +321,8 @@ class Move(Hunt):
 
     def _fail(self, status: int, error: str, now: float, *, ending: bool = False) -> None:
         """`ending`: the call is at its end, and so is not to be ended."""
+        if self.step is Step.OVER:
+            return
         self.over = True
         self.attempt = None
         self.give_back()

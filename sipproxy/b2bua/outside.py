@@ -74,7 +74,7 @@ class Errand(Lineage):
         if transfer is None:
             return
         self.shared.pending.discard(transfer)  # of an earlier trunk's attempt
-        forms = stamp_refer(transfer, trunk, contact, out, None)
+        forms = stamp_refer(transfer, self.target, trunk, contact, out, None)
         if self.leg is not None:
             dialog = self.leg.dialog
             value = str(TargetDialog(dialog.call_id, dialog.local_tag, dialog.remote_tag))

@@ -53,7 +53,7 @@ class PendingTransfers:
         self._by_token: dict[str, Transfer] = {}
         self._by_span: dict[str, Transfer] = {}
         self._by_replaces: dict[str, Transfer] = {}
-        self._by_referral: dict[str, list[Transfer]] = {}
+        self._by_referral: dict[str, Transfer | list[Transfer]] = {}  # mostly there is one
         self._by_subscription: dict[str, Transfer] = {}
         self._timer_at = 0.0
 
@@ -72,7 +72,13 @@ class PendingTransfers:
         for key in transfer.replaces_keys:
             self._by_replaces[key] = transfer
         if transfer.referral:
-            self._by_referral.setdefault(transfer.referral, []).append(transfer)
+            known = self._by_referral.get(transfer.referral)
+            if known is None:
+                self._by_referral[transfer.referral] = transfer
+            elif isinstance(known, list):
+                known.append(transfer)
+            else:
+                self._by_referral[transfer.referral] = [known, transfer]
         if transfer.subscription:
             self._by_subscription[transfer.subscription] = transfer
         if not self._timer_at:
@@ -101,10 +107,13 @@ class PendingTransfers:
             if self._by_replaces.get(key) is transfer:
                 del self._by_replaces[key]
         known = self._by_referral.get(transfer.referral)
-        if known is not None and transfer in known:
-            known.remove(transfer)
+        if isinstance(known, list):
+            if transfer in known:  # the oldest goes first: it is found at once
+                known.remove(transfer)
             if not known:
                 del self._by_referral[transfer.referral]
+        elif known is transfer:
+            del self._by_referral[transfer.referral]
         if self._by_subscription.get(transfer.subscription) is transfer:
             del self._by_subscription[transfer.subscription]
 
@@ -154,8 +163,16 @@ class PendingTransfers:
         if not self._by_referral or "referred-by" not in request.headers.keys:
             return None
         key = referral_key(request.headers.first(REFERRED_BY) or "", request.parsed_uri.user, trunk)
-        known = [t for t in self._by_referral.get(key, ()) if not t.placed_by]
-        return known[0] if len(known) == 1 else None
+        known = self._by_referral.get(key)
+        if not isinstance(known, list):
+            return None if known is None or known.placed_by else known
+        only: Transfer | None = None
+        for transfer in known:
+            if not transfer.placed_by and only is not None:
+                return None
+            if not transfer.placed_by:
+                only = transfer
+        return only
 
     def by_subscription(self, call_id: str) -> Transfer | None:
         """The transfer whose REFER, outside a dialog, had that Call-ID."""

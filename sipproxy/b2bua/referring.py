@@ -17,13 +17,12 @@ from ..propagation.settings import TrunkTrace
 from ..sip.headers import MAX_FORWARDS, key_of
 from ..sip.message import Request
 from ..sip.refer import REFER_TO, ReferTo
-from ..sip.timers import Timer
 from ..sip.transaction import ServerTransaction
 from .call import Call
 from .events import Linked
-from .leg import Leg
+from .leg import Leg, cseq_of
 from .moving import Move
-from .relaying import RelayedEvent, RelayedRefer, event_of
+from .relaying import RelayedEvent, RelayedRefer, Subscription, event_of
 from .replacing import Dialogue, check_replaceable, may_replace, named
 from .settings import Refer
 from .transfer import Transfer
@@ -39,7 +38,7 @@ class Referring:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.relayed: list[RelayedRefer] = []  # REFERs that are open, or whose subscription is
+        self.relayed: list[Subscription] = []  # subscriptions of REFERs that went on
         self.move: Move | None = None  # the transfer that we do ourselves
         self._lingering: list[Leg] = []
 
@@ -75,18 +74,20 @@ class Referring:
             leg.refuse(tx, status, now)
         elif mode is Refer.LOCAL:
             assert peer is not None
-            self.move = Move(self, leg, peer, tx, transfer, replaced, now)
+            self.move = Move(self, leg, peer, tx, transfer, target, replaced, now)
             self.move.start(now)
         else:
-            relayed = RelayedRefer(self, leg, tx, transfer, replaced)
-            self.relayed.append(relayed)
-            relayed.start(now)
+            subscription = Subscription(self, leg, transfer, cseq_of(request))
+            self.relayed.append(subscription)
+            RelayedRefer(leg, tx, subscription, target, replaced).start(now)
 
     def _why_not(self, leg: Leg, request: Request, mode: Refer) -> int:
         if mode is Refer.REJECT:
             return 603
         if request.headers.first(MAX_FORWARDS) == 0 or self.call.hops <= 0:
             return 483
+        if leg.join is not None or (leg.peer is not None and leg.peer.join is not None):
+            return 491
         if leg.peer is None or not leg.confirmed or len(self.relayed) >= MOST_TRANSFERS:
             return 491
         if mode is Refer.LOCAL and self.move is not None:
@@ -142,7 +143,7 @@ class Referring:
                 return True
         return False
 
-    def gone(self, relayed: RelayedRefer, now: float) -> None:
+    def gone(self, relayed: Subscription, now: float) -> None:
         """A subscription is over."""
         if relayed in self.relayed:
             self.relayed.remove(relayed)
@@ -157,24 +158,6 @@ class Referring:
         if self.relayed:
             self._lingering = legs
         return bool(self.relayed)
-
-    def lapse_of(self, relayed: RelayedRefer) -> Lapse:
-        """Who ends a subscription that never ends by itself."""
-        return Lapse(self, relayed)
-
-
-class Lapse:
-    """The end of a subscription that nobody ends."""
-
-    __slots__ = ("_desk", "_relayed")
-
-    def __init__(self, desk: Referring, relayed: RelayedRefer) -> None:
-        self._desk = desk
-        self._relayed = relayed
-
-    def expire(self, timer: Timer, now: float) -> None:
-        """It has lasted long enough."""
-        self._desk.gone(self._relayed, now)
 
 
 def refer_to(request: Request) -> ReferTo:

@@ -110,12 +110,19 @@ class Relay:
             self._withdrawal.want(self.client, None, now)
             self._fail(408, "timeout", now)
 
-    def abandon(self, now: float) -> None:
-        """The call is over while this is open."""
+    def concerns(self, leg: Leg) -> bool:
+        """Whether that leg has asked, or is asked."""
+        return leg is self._leg or leg is self._peer
+
+    def abandon(self, now: float, status: int = 0) -> None:
+        """The call is over while this is open, or its partners part: then with a `status` that ends no
+        dialog.
+        """
         if self.done:
             return
         self._withdrawal.want(self.client, None, now)
-        status = 487 if self._tx.request.method == "INVITE" else 481
+        if not status:
+            status = 487 if self._tx.request.method == "INVITE" else 481
         self._finish(status, "", now)
         self._leg.refuse(self._tx, status, now)
         self.finished(status, "", now)

@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..sip.message import Request, Response
-from ..sip.refer import REFERRED_BY
+from ..sip.refer import REFERRED_BY, ReferTo
 from ..sip.timers import Reminder, Timer
 from ..sip.transaction import ClientTransaction, ServerTransaction
-from ..sip.values import LWS, NameAddr
-from .leg import Leg, cseq_of
+from ..sip.values import LWS
+from .inviting import known_as
+from .leg import Leg
 from .relay import Relay
 from .replacing import Dialogue
 from .stamping import expect, stamp_refer
@@ -26,40 +27,71 @@ if TYPE_CHECKING:
     from .referring import Referring
 
 
-class RelayedRefer(Relay):
-    """From the REFER to the end of the subscription that it made. `leg` is the transferor's, `replaced` the
-    conversation that Refer-To names.
+class Subscription:
+    """What a relayed REFER leaves behind once it is answered: NOTIFYs go from the transferee to `leg`, the
+    transferor's, and name the REFER by its CSeq: `cseq_in` there, `cseq_out` on the transferee's leg.
     """
 
-    __slots__ = ("_desk", "_lapse", "_replaced", "cseq_in", "cseq_out", "leg", "transfer")
+    __slots__ = ("_desk", "_lapse", "cseq_in", "cseq_out", "leg", "transfer")
 
-    def __init__(
-        self, desk: Referring, leg: Leg, tx: ServerTransaction, transfer: Transfer, replaced: Dialogue | None
-    ) -> None:
-        super().__init__(leg, tx)
-        self._desk = desk
-        self._replaced = replaced
-        self._lapse = Reminder(desk.lapse_of(self))
+    def __init__(self, desk: Referring, leg: Leg, transfer: Transfer, cseq_in: int) -> None:
+        self._desk: Referring | None = desk
+        self._lapse = Reminder(self)
         self.leg = leg
         self.transfer = transfer
-        self.cseq_in = cseq_of(tx.request)
+        self.cseq_in = cseq_in
         self.cseq_out = 0
+
+    def lapses(self, at: float) -> None:
+        """It ends then, also where nobody ends it."""
+        self.leg.shared.endpoint.timers.start(Timer.FORGET, at, self._lapse)
+
+    def expire(self, timer: Timer, now: float) -> None:
+        """It has lasted long enough."""
+        self.ended(now)
+
+    def ended(self, now: float) -> None:
+        """No more NOTIFY will come."""
+        self._lapse.drop()
+        desk, self._desk = self._desk, None
+        if desk is not None:
+            desk.gone(self, now)
+
+
+class RelayedRefer(Relay):
+    """A REFER on its way to the transferee; `replaced` is the conversation that Refer-To names."""
+
+    __slots__ = ("_replaced", "_subscription", "_target")
+
+    def __init__(
+        self,
+        leg: Leg,
+        tx: ServerTransaction,
+        subscription: Subscription,
+        target: ReferTo,
+        replaced: Dialogue | None,
+    ) -> None:
+        super().__init__(leg, tx)
+        self._subscription = subscription
+        self._target = target
+        self._replaced = replaced
 
     def crossed(self, peer: Leg, request: Request, now: float) -> tuple[Request, str]:
         """The REFER as it leaves."""
-        transfer, shared = self.transfer, peer.shared
+        subscription, shared = self._subscription, peer.shared
+        transfer = subscription.transfer
         out, hop = peer.cross_bare(request)
-        self.cseq_out = peer.dialog.local_cseq
-        replaces = stamp_refer(transfer, peer.trunk, shared.contact(peer.flow), out, self._replaced)
+        subscription.cseq_out = peer.dialog.local_cseq
+        contact = shared.contact(peer.flow)
+        forms = stamp_refer(transfer, self._target, peer.trunk, contact, out, self._replaced)
         referred_by = request.headers.first(REFERRED_BY)
         if referred_by is None:
-            referred_by = f"<{NameAddr.parse(peer.dialog.local).uri}>"
+            referred_by = known_as(peer)
             if "referred-by" not in peer.rules.actions:
                 out.headers.add("Referred-By", referred_by)
         peer.stamp(out, transfer.context, transfer.previous)
-        expect(transfer, peer.trunk_name, referred_by, replaces, now)
-        lasts_s = max(shared.pending.settings.expires_s, shared.timeouts.ring_s) + 5.0
-        shared.endpoint.timers.start(Timer.FORGET, now + lasts_s, self._lapse)
+        expect(transfer, peer.trunk_name, referred_by, forms, now)
+        subscription.lapses(now + max(shared.pending.settings.expires_s, shared.timeouts.ring_s) + 5.0)
         return out, hop
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
@@ -67,30 +99,26 @@ class RelayedRefer(Relay):
         silent = (response.headers.text("refer-sub") or "").strip(LWS).lower().startswith("false")
         super().responded(tx, response, now)
         if silent and 200 <= response.status < 300:
-            self.ended(now)
+            self._subscription.ended(now)
 
     def finished(self, status: int, error: str, now: float) -> None:
         """The REFER has its final response, or will not get one."""
-        transfer = self.transfer
+        subscription = self._subscription
+        transfer = subscription.transfer
         if 200 <= status < 300:
             transfer.accepted(now)
         else:
             transfer.refused(status, error, now)
             self._leg.shared.pending.discard(transfer)
-            self.ended(now)
-
-    def ended(self, now: float) -> None:
-        """No more NOTIFY will come."""
-        self._lapse.drop()
-        self._desk.gone(self, now)
+            subscription.ended(now)
 
 
 class RelayedEvent(Relay):
-    """A NOTIFY or SUBSCRIBE of the subscription that `refer` made; `to_transferor` says which way it goes."""
+    """A NOTIFY or SUBSCRIBE of the subscription `refer`; `to_transferor` says which way it goes."""
 
     __slots__ = ("_last", "_refer", "_to_transferor")
 
-    def __init__(self, leg: Leg, tx: ServerTransaction, refer: RelayedRefer, *, to_transferor: bool) -> None:
+    def __init__(self, leg: Leg, tx: ServerTransaction, refer: Subscription, *, to_transferor: bool) -> None:
         super().__init__(leg, tx)
         self._refer = refer
         self._to_transferor = to_transferor

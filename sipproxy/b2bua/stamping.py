@@ -7,7 +7,7 @@ from __future__ import annotations
 from ..propagation.settings import Carrier
 from ..propagation.writing import write_sip
 from ..sip.message import Request
-from ..sip.refer import MARKER, Replaces
+from ..sip.refer import MARKER, ReferTo, Replaces
 from ..sip.values import NameAddr
 from .pending import referral_key, replaces_key
 from .replacing import Dialogue, as_seen_by
@@ -20,13 +20,17 @@ _IN_REFER_TO = (Carrier.TRACEPARENT, Carrier.TRACESTATE, Carrier.X_TRACEPARENT)
 
 
 def stamp_refer(
-    transfer: Transfer, trunk: Trunk | None, contact: str, out: Request, replaced: Dialogue | None
+    transfer: Transfer,
+    target: ReferTo,
+    trunk: Trunk | None,
+    contact: str,
+    out: Request,
+    replaced: Dialogue | None,
 ) -> tuple[Replaces, ...]:
     """Write Refer-To for `trunk`, with `contact` as the place that the new call comes back to. Gives the
     forms
     of Replaces that it may come with.
     """
-    target = transfer.target
     send = () if trunk is None else trunk.settings.trace.send
     names = tuple([carrier for carrier in send if carrier in _IN_REFER_TO])
     context = transfer.context
@@ -55,6 +59,6 @@ def expect(
 ) -> None:
     """Wait for the new call: it comes from the trunk `transferee`."""
     transfer.transferee = transferee
-    transfer.referral = referral_key(referred_by, transfer.target.parsed.user, transferee)
+    transfer.referral = referral_key(referred_by, transfer.user, transferee)
     transfer.replaces_keys = tuple([replaces_key(form) for form in forms])
     transfer.shared.pending.add(transfer, now)

@@ -76,20 +76,24 @@ class Transfer:
         "over",
         "placed_by",
         "referral",
+        "replaces",
         "replaces_keys",
         "root",
         "shared",
         "stage",
         "subscription",
-        "target",
         "token",
         "transferee",
+        "uri",
+        "user",
     )
 
     def __init__(self, owner: Lineage, target: ReferTo, *, kind: str, mode: str, now: float) -> None:
         self._owner: Lineage | None = owner
         self.shared: Shared = owner.shared
-        self.target = target
+        self.uri = target.uri  # where the new call goes
+        self.user = target.parsed.user
+        self.replaces = target.replaces  # what it takes the place of, as the transferor names it
         self.kind = kind
         self.mode = mode
         self.root = owner.root
@@ -174,7 +178,8 @@ class Transfer:
         self.live = False
         if not self.over:
             self.stage = Stage.ABANDONED if status == 487 and not error else Stage.FAILED
-            self._end(_ERRORS.get(error) or _OUTCOMES.get(status, "failed"), status, error, now)
+            outcome = _ERRORS.get(error) or _OUTCOMES.get(status, "failed")
+            self._end(outcome, 0 if error else status, error, now)
 
     def reported(self, status: int, now: float) -> None:
         """A NOTIFY says how the new call does."""

@@ -35,6 +35,7 @@ from .transaction import (
 )
 
 MAGIC_COOKIE = "z9hG4bK"  # begins a branch that is unique (RFC 3261 section 8.1.1.7)
+MOST_AT_ONCE = 500  # timers: some milliseconds
 UDP_LIMIT = 1300  # bytes; a larger request leaves over TCP (RFC 3261 section 18.1.1)
 
 
@@ -345,8 +346,13 @@ class Endpoint:
     # Time
 
     def expire(self, now: float) -> None:
-        """Fire all timers that are due."""
-        while (due := self.timers.pop(now)) is not None:
+        """Fire timers that are due: so many at one go, since messages wait meanwhile. The rest is due at
+        once.
+        """
+        for _ in range(MOST_AT_ONCE):
+            due = self.timers.pop(now)
+            if due is None:
+                return
             owner, timer = due
             if isinstance(owner, Transaction):
                 self._run(owner, owner.expire(timer, now), now)

@@ -96,7 +96,9 @@ class Referral:
     def meant_by(self, usage: Usage, notify: Seen) -> bool:
         """Whether a NOTIFY is about this REFER. Without an id it is about the only one."""
         named = parameter(f"<>;{notify.header('Event').partition(';')[2]}", "id")
-        return self.usage is usage and named in ("", str(self.asking.request.cseq))
+        if self.usage is not usage or (not named and self.refused):
+            return False
+        return named in ("", str(self.asking.request.cseq))
 
     def notified(self, answering: Answering) -> None:
         """A NOTIFY came."""

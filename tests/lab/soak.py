@@ -10,8 +10,10 @@ from sipproxy.sip.flow import TCP, UDP
 from .lab import Lab, route, trunk
 from .network import FAIR, Weather
 from .phone import Phone
+from .referral import LEAVES, STAYS, WAITS
 from .seen import ANSWER, HOLD, OFFER
 from .session import Called, Calling
+from .styles import CARRIERS, Style
 from .usage import Usage
 
 WEATHERS = (
@@ -34,16 +36,20 @@ class Soak:
         self.rng = Random(f"soak {seed}")
         self.deeds: list[str] = []
         streams = self.rng.random() < 0.2
-        trunks = (
-            {name: trunk(f"192.0.2.{n}:5060;transport=tcp") for n, name in enumerate(NAMES, 1)}
-            if streams
-            else {}
-        )
+        suffix = ";transport=tcp" if streams else ""
+        modes = (None, "relay", "local", "reject") if self.rng.random() < 0.5 else ("relay", "local")
+        trunks = {
+            name: trunk(
+                f"192.0.2.{n}:5060{suffix}", refer=self.rng.choice(modes), anchor=self.rng.random() < 0.8
+            )
+            for n, name in enumerate(NAMES, 1)
+        }
         routes = [route("bob", "carol", user="^bob$")] if self.rng.random() < 0.5 else []
         self.lab = Lab(seed=seed, weather=self.rng.choice(WEATHERS), trunks=trunks, routes=routes)
         self.lab.lookup_s = self.rng.choice((0.005, 0.5, 2.0))
         self.phones = [self.lab.phone(name, transport=TCP if streams else UDP) for name in NAMES]
         for phone in self.phones:
+            phone.style = self._style()
             self._temper(phone, named=not streams and self.rng.random() < 0.3)
 
     def _temper(self, phone: Phone, *, named: bool) -> None:
@@ -67,6 +73,22 @@ class Soak:
         if named:
             phone.contact = f"<sip:{phone.name}@{phone.name}.example>"
             self.lab.hosts[f"{phone.name}.example"] = [(UDP, phone.place[1], 5060)]
+
+    def _style(self) -> Style:
+        """How it takes part in a transfer."""
+        chance, choice = self.rng.random, self.rng.choice
+        return Style(
+            answer=choice((202, 202, 202, 202, 200, 407, 603, None)),
+            keeps=choice(tuple(CARRIERS.values())),
+            early_notify=chance() < 0.2,
+            lies=chance() < 0.1,
+            ends=chance() < 0.9,
+            names_event=chance() < 0.8,
+            dials_after_s=choice((0.0, 0.0, 0.0, 0.5, 3.0)),
+            leaves=chance() < 0.2,
+            replaces=choice(("answers", "answers", "rings", "ignores")),
+            finds=chance() < 0.8,
+        )
 
     def run(self) -> None:
         """A good half minute of life, then everybody hangs up, and nothing may be left."""
@@ -104,6 +126,9 @@ class Soak:
             ),
             (f"asks {other}", lambda: phone.asks(self.rng.choice(("MESSAGE", "OPTIONS", "REFER")), other)),
         ]
+        third = self.rng.choice([name for name in NAMES if name != phone.name])
+        whom = self.lab.phones[other]
+        deeds.append((f"refers {other} to {third}", lambda: phone.refers(whom, third, outside=True)))
         if self.rng.random() < 0.01:
             deeds.append(("dies", lambda: setattr(phone, "dead", True)))
         for session in phone.sessions:
@@ -114,7 +139,25 @@ class Soak:
             for usage in session.usages.values():
                 if not usage.over and usage.bye is None:
                     deeds += self._in_dialog(phone, session, usage)
+                if usage.live:
+                    deeds += self._transfers(phone, usage)
+        if phone.referrals and phone.referrals[-1].usage is not None and not phone.referrals[-1].over:
+            newest, seconds = phone.referrals[-1], self.rng.choice((0, 60))
+            deeds.append((f"SUBSCRIBE {seconds}", lambda: newest.subscribes(seconds)))
         return deeds
+
+    def _transfers(self, phone: Phone, usage: Usage) -> list[tuple[str, Deed]]:
+        """Blind, or attended with any other call of the phone, up or not."""
+        to = self.rng.choice(NAMES)
+        then = self.rng.choice((WAITS, STAYS, LEAVES))
+        others = [other for other in phone.usages.values() if other is not usage]
+        replaced = self.rng.choice(others) if others and self.rng.random() < 0.7 else None
+        headers = {"Refer-Sub": "false"} if self.rng.random() < 0.1 else {}
+        deed = (
+            f"REFER to {to}{' attended' if replaced else ''}, {then}",
+            lambda: phone.refers(usage, to, replaces=replaced, headers=headers, then=then),
+        )
+        return [deed, deed]
 
     def _wishes(self) -> dict[str, str]:
         return {"Session-Expires": "90"} if self.rng.random() < 0.2 else {}

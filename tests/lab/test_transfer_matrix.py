@@ -6,6 +6,7 @@ import pytest
 
 from sipproxy.b2bua.events import TransferBegan
 
+from .referral import LEAVES, WAITS
 from .styles import CARRIERS
 from .transfers import (
     KINDS,
@@ -135,3 +136,40 @@ def test_local_whatever_the_transferee_would_keep(
     assert together(alice, carol), lab.ladder()
     assert not carriers_seen(lab)
     one_story(lab)
+
+
+@pytest.mark.parametrize("by", SIDES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "race", ["NOTIFY first", "202 last", "BYE behind the 202", "everything twice", "lost"]
+)
+@pytest.mark.parametrize("carriers", CARRIERS)
+def test_relay_in_a_race(make_lab: MakeLab, kind: str, by: str, race: str, carriers: str) -> None:
+    """Whatever comes back, and in whatever order: the two end up together, and nothing is left."""
+    lab, alice, bob, carol = cast(make_lab, "relay", by=by)
+    alice.style.keeps = CARRIERS[carriers]
+    alice.style.early_notify = race == "NOTIFY first"
+    if kind == "attended":
+        consults(bob, alice, carol)
+    if race == "202 last":
+        lab.holds("202", receiver="bob", times=9)
+    for label in ("REFER", "202", "NOTIFY", "INVITE", "200 INVITE", "ACK", "BYE"):
+        if race in ("everything twice", "lost"):
+            lab.loses(label, times=2, fate="twice" if race == "everything twice" else "lost")
+    then = LEAVES if race == "BYE behind the 202" else WAITS
+    referral = bob.refers(alice, to=carol, replaces=carol if kind == "attended" else None, then=then)
+    lab.run(4.0)
+    if not carol.hears(alice):
+        carol.rings()
+        carol.answers()
+    lab.run(4.0)
+    if kind == "attended" and carol.hears(bob):
+        hang_up(bob, carol)
+    lab.lets_go()
+    lab.run(4.0)
+    assert together(alice, carol)
+    assert bob.idle
+    assert (referral.answered, referral.result) == (202, 200)
+    assert outcome(lab)[:2] == ("completed", "answered")
+    if not (carriers == "none" or (carriers == "replaces" and kind == "blind")):
+        one_story(lab)

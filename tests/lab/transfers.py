@@ -20,6 +20,7 @@ from sipproxy.telemetry.record import SpanRecord
 from .core import HOSTS, trunk
 from .lab import Lab
 from .phone import Phone
+from .seen import address
 
 MakeLab = Callable[..., Lab]
 MODES, SIDES, KINDS = ("relay", "local"), ("caller", "callee"), ("blind", "attended")
@@ -88,6 +89,13 @@ def outcome(lab: Lab) -> tuple[str, str, str]:
 def carriers_seen(lab: Lab) -> set[str]:
     """Which of the carriers came back."""
     return {fact.which for fact in lab.facts_of(Counted) if fact.what == "refer_carriers"}
+
+
+def refer_to(phone: Phone) -> tuple[str, dict[str, str]]:
+    """The URI that a REFER names, and the headers behind it, as they stand there."""
+    uri, _, headers = address(phone.got("REFER").header("Refer-To")).partition("?")
+    pairs = [pair.partition("=") for pair in headers.split("&") if pair]
+    return uri, {name: value for name, _, value in pairs}
 
 
 def caused(lab: Lab) -> RequestArrived:

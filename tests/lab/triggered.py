@@ -31,7 +31,8 @@ class Triggered:
         self.calling: Calling | None = None
         self.status = 100
         self._named = style.names_event or not first  # 2.4.6: only the first one in a dialog needs no id
-        self.over = self.refer.header("Refer-Sub").lower() == "false"  # of the subscription
+        self.unwanted = self.refer.header("Refer-Sub").lower() == "false"
+        self.over = self.unwanted  # the subscription
         self._answering = answering
 
     @property
@@ -54,7 +55,7 @@ class Triggered:
 
     def _accept(self) -> None:
         rows = [("Contact", self.phone.contact)]
-        if self.over:
+        if self.unwanted:
             rows.append(("Refer-Sub", "false"))
         self._answering.answer(
             200 if self.style.answer == 200 else 202, tag=self.usage.dialog.local_tag, rows=rows
