@@ -213,7 +213,7 @@ class Call(Couple):
             )  # before its BYE; ours goes on until it is heard (RFC 5407 3.1.3)
         self.stage = Stage.ENDING
         self.open_legs = 1
-        self.end = end = "transferred" if self.transferred else f"{leg.role}_bye"
+        self.end = end = "transferred" if self.transferred or leg.successor is not None else f"{leg.role}_bye"
         self.ended_at = now
         if leg.peer is None:
             ok(leg, tx, request, now)

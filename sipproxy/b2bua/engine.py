@@ -26,7 +26,7 @@ from .events import Fact, RequestArrived, Routed
 from .forward import Forward, between
 from .health import Probe
 from .leg import hops_left
-from .outside import errand_for, noted
+from .outside import about_a_call, errand_for, noted, target_leg
 from .pending import PendingTransfers, who_sent
 from .referring import Referring
 from .routing import Router, Trunk
@@ -166,6 +166,8 @@ class Engine:
         if request.method == "OPTIONS" and (uri.user is None and shared.is_us(uri.host, uri.port)):
             self._options(tx, request, now)
             return
+        if request.method == "REFER" and about_a_call(shared, tx, request, source, flow, now):
+            return
         arrival = arrive(shared, request, source)
         candidates = self._candidates(arrival, request)
         if candidates is None and (source is None or not isinstance(tx, InviteServerTransaction)):
@@ -191,6 +193,10 @@ class Engine:
         shared, replaced = self.shared, arrival.replaced
         if replaced is not None and replaced.target.trunk is not None:
             return [replaced.target.trunk]
+        if request.method == "REFER":
+            leg = target_leg(shared, request, arrival.source)
+            if leg is not None and leg.peer is not None and leg.peer.trunk is not None:
+                return [leg.peer.trunk]
         uri = parse_uri(arrival.target_uri) if arrival.target_uri else request.parsed_uri
         return between(request, arrival.source, shared) or shared.router.choose(arrival.source, uri)
 
@@ -221,7 +227,8 @@ class Engine:
         if transfer is not None:
             setup.caused_by(transfer, who_sent(request), now)
         if arrival.replaced is not None:
-            setup.replaced = arrival.replaced.target.call
+            setup.replaced = arrival.replaced
+            arrival.replaced.target.successor = setup
         setup.replaces, setup.target_uri = arrival.replaces, arrival.target_uri
         try:
             if arrival.refusal:

@@ -40,12 +40,13 @@ class Phase(IntEnum):
 
 
 class JoinUser:
-    """Whose transfer needs two legs joined."""
+    """Whose transfer needs two legs joined, and the call that it happens in."""
 
-    __slots__ = ("transfer",)
+    __slots__ = ("owner", "transfer")
 
-    def __init__(self, transfer: Transfer) -> None:
+    def __init__(self, transfer: Transfer, owner: Lineage) -> None:
         self.transfer = transfer
+        self.owner = owner
 
     def joined(self, join: Join, now: float) -> None:
         """They hear each other."""
@@ -70,6 +71,7 @@ class Join:
     __slots__ = (
         "_began_at",
         "_cseq",
+        "_owner",
         "_span",
         "_tx",
         "_withdrawal",
@@ -96,6 +98,8 @@ class Join:
         self._span: TraceContext | None = None
         self._withdrawal = Withdrawal(offerer.shared.endpoint)
         offerer.join = answerer.join = self
+        self._owner = user.owner
+        self._owner.attempted(+1)  # its re-INVITEs are told before the last word on the call
 
     def ask(self, now: float) -> None:
         """Have the offerer make an offer."""
@@ -124,12 +128,12 @@ class Join:
         request, hop = leg.make("INVITE", rows, payload=offer)
         self._cseq = cseq_of(request)
         self._withdrawal = Withdrawal(shared.endpoint)
-        transfer = self.user.transfer
-        self._span = transfer.context.child(shared.ids.span_id()) if transfer.root.sampled else None
+        root, parent = self._owner.root, self.user.transfer.context
+        self._span = parent.child(shared.ids.span_id()) if root.sampled else None
         if self._span is not None:
             trunk = leg.trunk
             fact = Attempted(
-                *(transfer.root, transfer.context, self._span, now, now, "re-INVITE", leg.trunk_name),
+                *(root, parent, self._span, now, now, "re-INVITE", leg.trunk_name),
                 *(
                     leg.dialog.call_id,
                     leg.flow,
@@ -270,8 +274,11 @@ class Join:
         self.user.unjoined(self, leg, status, error, now)
 
     def _over(self, now: float) -> None:
+        if self.phase is Phase.OVER:
+            return
         self._tell(0, "", now)  # where its answer is not waited for
         self.phase = Phase.OVER
+        self._owner.attempted(-1)
         tx, self._tx = self._tx, None
         for leg in (self.offerer, self.answerer):
             if leg.join is self:

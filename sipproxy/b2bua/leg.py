@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .call import Call
     from .ending import Bye
     from .joining import Join
+    from .setup import Setup
 
 NO_TRUNK = "unknown"
 Rows = tuple[tuple[str, str], ...]
@@ -77,6 +78,7 @@ class Leg:
         "role",
         "rseq_shift",
         "shared",
+        "successor",
         "trunk",
     )
 
@@ -100,6 +102,7 @@ class Leg:
         self.knows_refer = False  # its Allow lists REFER
         self.knows_replaces = False  # its Supported lists replaces
         self.join: Join | None = None  # a transfer is connecting it with another leg
+        self.successor: Setup | None = None  # the INVITE with Replaces that is on its way to the peer
         self.notifies = 0  # NOTIFYs to it that are not answered yet
         self.invite_in: InviteServerTransaction | None = None  # the peer's open re-INVITE
         self.invite_out: InviteClientTransaction | None = None  # ours

@@ -56,11 +56,14 @@ class Move(Hunt):
 
     __slots__ = (
         "_desk",
+        "_front",
         "_join",
         "_left_over",
         "_notifier",
+        "_rang_at",
         "_reminder",
         "_replaced",
+        "_ring_ms",
         "_tx",
         "gone",
         "step",
@@ -75,6 +78,7 @@ class Move(Hunt):
         desk: Referring,
         transferor: Leg,
         transferee: Leg,
+        front: Leg,
         tx: ServerTransaction,
         transfer: Transfer,
         target: ReferTo,
@@ -83,15 +87,18 @@ class Move(Hunt):
     ) -> None:
         super().__init__(desk.call, invitation(transferee, tx.request, transfer, target), now)
         self._desk = desk
+        self._front = front  # in whose dialog the REFER came, and the NOTIFYs go
         self._tx = tx
         self._replaced = replaced
         self._join: Join | None = None
+        self._rang_at = 0.0
+        self._ring_ms = 0
         self._left_over: Leg | None = None  # the transferor's leg to the target, once it is not needed
         self._reminder = Reminder(self)
         silent = is_silent(tx.request)
         lasts_s = self.shared.timeouts.ring_s + 60.0
         number = cseq_of(tx.request)
-        self._notifier = Notifier(self, transferor, number, silent=silent, expires_at=now + lasts_s)
+        self._notifier = Notifier(self, front, number, silent=silent, expires_at=now + lasts_s)
         self.transfer = transfer
         self.transferor = transferor
         self.transferee = transferee
@@ -106,7 +113,7 @@ class Move(Hunt):
 
     def start(self, now: float) -> None:
         """Take the REFER, and begin."""
-        tx, leg = self._tx, self.transferor
+        tx, leg = self._tx, self._front
         if "require" in tx.request.headers.keys and "explicitsub" in tx.request.headers.tokens(REQUIRE):
             response = respond_to(tx.request, 420, to_tag=leg.dialog.local_tag)
             response.headers.add("Unsupported", "explicitsub")
@@ -183,6 +190,7 @@ class Move(Hunt):
     def progressed(self, attempt: Attempt, response: Response, now: float) -> None:
         """The target rings."""
         if not self.over and attempt is self.attempt:
+            self._rang_at = self._rang_at or now
             self.transfer.progressed(response.status, now)
             self._notifier.tell(response.status, now)
 
@@ -196,6 +204,7 @@ class Move(Hunt):
         leg.learn_allow(response)
         self.target = leg
         self.step = Step.JOINING
+        self._ring_ms = round((now - self._rang_at) * 1000) if self._rang_at else 0
         self._join = Join(Joining(self), leg, self.transferee, now)
         self._join.take(response, leg.invite_cseq, attempt.context, now)
 
@@ -228,6 +237,7 @@ class Move(Hunt):
         if self._replaced is not None:
             link = target.context
             self._left_over = target.call.gives_away(target, call, now)
+        call.ring_ms = self._ring_ms
         call.replaces(self.transferor, target, parent, link, now)
         transfer.concluded(200, "", now)
         call.transferred = False  # it goes on, and ends like any other
@@ -312,7 +322,7 @@ class Move(Hunt):
             join.stop(now)
             answer_offer(self.transfer, target, offer, join.cseq, join, now)
         elif target.peer is not None:
-            join.turn_to(Restore(self.transfer), target.peer)
+            join.turn_to(Restore(self.transfer, target.call), target.peer)
         else:
             join.stop(now)
             target.call.hang_up("transferred", 'SIP;cause=487;text="Transfer failed"', now)
@@ -343,7 +353,7 @@ class Move(Hunt):
 
     def subscribed(self, leg: Leg, tx: ServerTransaction, number: int | None, now: float) -> bool:
         """A SUBSCRIBE for it (RFC 3515 section 2.4.4); whether it is this one."""
-        if leg is not self.transferor or number not in (None, self._notifier.number):
+        if leg is not self._front or number not in (None, self._notifier.number):
             return False
         expires_s = tx.request.headers.first(EXPIRES_S)
         self._notifier.subscribed(tx, 60 if expires_s is None else min(expires_s, 3600), now)
@@ -354,6 +364,8 @@ class Move(Hunt):
         leg, self._left_over = self._left_over, None
         if leg is not None:
             Bye(leg, end="transferred").start(now)
+        if self._front is not self.transferor:
+            self._front.forget()
         if self.transferor.departed and not self.gone:
             Bye(self.transferor, end="transferred").start(now)
 
@@ -364,7 +376,7 @@ class Joining(JoinUser):
     __slots__ = ("_move",)
 
     def __init__(self, move: Move) -> None:
-        super().__init__(move.transfer)
+        super().__init__(move.transfer, move.call)
         self._move = move
 
     def joined(self, join: Join, now: float) -> None:

@@ -8,16 +8,20 @@ transfer is part of the call's trace. Without, it begins a trace of its own.
 
 from __future__ import annotations
 
+from ..errors import RemoteProtocolError
 from ..propagation.context import TraceContext
 from ..propagation.correlation import Origin
+from ..sip.dialog import Dialog
+from ..sip.flow import Flow
 from ..sip.headers import FROM
 from ..sip.message import Request, Response
 from ..sip.refer import REFERRED_BY, TARGET_DIALOG, ReferTo, TargetDialog
+from ..sip.transaction import ServerTransaction
 from .arrival import Arrival
 from .events import CallForgotten
 from .leg import Leg, hops_left
 from .lineage import Lineage
-from .referring import refer_to
+from .referring import mode_of, refer_to
 from .relaying import reported_status
 from .routing import Trunk
 from .settings import Refer
@@ -99,6 +103,41 @@ class Errand(Lineage):
         self.attempted(-1)
 
 
+def about_a_call(
+    shared: Shared, tx: ServerTransaction, request: Request, source: Trunk | None, flow: Flow, now: float
+) -> bool:
+    """Whether a REFER is about one of our calls, and for us to do or to refuse: then it is done. Raises
+    RemoteProtocolError.
+    """
+    leg = target_leg(shared, request, source)
+    if leg is None or mode_of(leg, leg.peer) is Refer.RELAY:
+        return False
+    call = leg.call
+    front = Leg(call, leg.role, Dialog.of_server(request, tx.local_tag), source, flow, call.trace)
+    front.departed = True  # it carries nothing but this subscription
+    if call.desk is None:
+        call.desk = shared.refer_desk(call)
+    try:
+        call.desk.refer(leg, tx, request, now, front)
+    except RemoteProtocolError:
+        front.forget()
+        raise
+    return True
+
+
+def target_leg(shared: Shared, request: Request, source: Trunk | None) -> Leg | None:
+    """The leg whose dialog Target-Dialog names, as its peer knows it, where the request comes from its
+    trunk.
+    """
+    value = request.headers.first(TARGET_DIALOG)
+    if value is None:
+        return None
+    leg = shared.legs.get(f"{value.remote_tag} {value.local_tag}")
+    if leg is None or leg.dialog.call_id != value.call_id or leg.trunk is not source or not leg.call.talking:
+        return None
+    return leg
+
+
 def errand_for(shared: Shared, request: Request, arrival: Arrival, origin: Origin, now: float) -> Errand:
     """Read such a REFER. Raises RemoteProtocolError where it has not one Refer-To."""
     errand = Errand(shared, origin.root, request, arrival, now)
@@ -106,11 +145,8 @@ def errand_for(shared: Shared, request: Request, arrival: Arrival, origin: Origi
         errand.status = 603
     elif errand.hops <= 0:
         errand.status = 483
-    value = request.headers.first(TARGET_DIALOG)
-    if value is not None:
-        leg = shared.legs.get(f"{value.remote_tag} {value.local_tag}")
-        if leg is not None and leg.dialog.call_id == value.call_id and leg.trunk is arrival.source:
-            errand.leg = leg.peer
+    leg = target_leg(shared, request, arrival.source)
+    errand.leg = None if leg is None else leg.peer
     return errand
 
 

@@ -42,8 +42,13 @@ class Referring:
         self.move: Move | None = None  # the transfer that we do ourselves
         self._lingering: list[Leg] = []
 
-    def refer(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
-        """Take a REFER. Raises RemoteProtocolError for one that cannot be read."""
+    def refer(
+        self, leg: Leg, tx: ServerTransaction, request: Request, now: float, front: Leg | None = None
+    ) -> None:
+        """Take a REFER about the dialog of `leg`, which came in the dialog of `front` where that is another
+        one.
+        Raises RemoteProtocolError for one that cannot be read.
+        """
         call, peer = self.call, leg.peer
         target = refer_to(request)
         if target.refused:
@@ -71,10 +76,12 @@ class Referring:
                 call.shared.facts.append(Linked(consultation.context.span_id, transfer.context))
         if status:
             transfer.refused(status, "", now)
-            leg.refuse(tx, status, now)
+            (front or leg).refuse(tx, status, now)
+            if front is not None:
+                front.forget()
         elif mode is Refer.LOCAL:
             assert peer is not None
-            self.move = Move(self, leg, peer, tx, transfer, target, replaced, now)
+            self.move = Move(self, leg, peer, front or leg, tx, transfer, target, replaced, now)
             self.move.start(now)
         else:
             subscription = Subscription(self, leg, transfer, cseq_of(request))

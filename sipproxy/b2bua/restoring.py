@@ -41,9 +41,9 @@ def answer_offer(
         offerer.send_ack(None, cseq, join.context, now)
         offerer.call.hang_up("transferred", 'SIP;cause=487;text="Transfer failed"', now)
         return
-    Join(Restore(transfer), offerer, partner, now).take(offer, cseq, join.context, now)
+    Join(Restore(transfer, offerer.call), offerer, partner, now).take(offer, cseq, join.context, now)
 
 
 def rejoin(transfer: Transfer, offerer: Leg, answerer: Leg, now: float) -> None:
     """Two legs that were partners, and of which one has heard somebody else meanwhile."""
-    Join(Restore(transfer), offerer, answerer, now).ask(now)
+    Join(Restore(transfer, offerer.call), offerer, answerer, now).ask(now)

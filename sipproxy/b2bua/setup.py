@@ -29,6 +29,7 @@ from .call import Call
 from .events import Concluded, Milestone, Progressed
 from .hunting import Hunt
 from .leg import Leg, cseq_of
+from .replacing import Dialogue
 from .rewrite import cross_response
 from .routing import Trunk
 from .rules import DEFAULT_RULES
@@ -45,7 +46,7 @@ class Setup(Hunt):
     ) -> None:
         super().__init__(call, request, now)
         self.transfer: Transfer | None = None
-        self.replaced: Call | None = None  # the call whose place this one takes (RFC 3891)
+        self.replaced: Dialogue | None = None  # the conversation whose place this one takes (RFC 3891)
         self._tx = tx
         self._trunk = trunk
         self._early_media = False
@@ -204,7 +205,7 @@ class Setup(Hunt):
         )
         leg.learn_allow(response)
         if self.replaced is not None:
-            self.replaced.transferred = True
+            self.replaced.target.call.transferred = True
         self.call.answered(caller, leg, response, now)
         self.attempt = None  # they would hold each other for ever
         self._tell_transfer(response.status, "", now)
@@ -285,6 +286,8 @@ class Setup(Hunt):
         self._tell_transfer(status, error, now)
 
     def _tell_transfer(self, status: int, error: str, now: float) -> None:
+        if self.replaced is not None:
+            self.replaced.target.successor = None
         transfer, self.transfer = self.transfer, None
         if transfer is not None:
             transfer.concluded(status, error, now)
