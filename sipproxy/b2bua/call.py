@@ -21,7 +21,7 @@ from ..sip.transaction import ServerTransaction
 from .answer import Answer
 from .couple import Couple, Stage
 from .ending import Bye, HeldBye, ok
-from .events import CallForgotten, DialogEnded, Milestone, Settled
+from .events import CallForgotten, DialogEnded, Milestone
 from .leg import Leg, cseq_of
 from .relay import Relay
 from .session_watch import SessionWatch
@@ -148,20 +148,12 @@ class Call(Couple):
 
     def acknowledged(self, leg: Leg, answer: Answer, heard: bool, now: float) -> None:
         """The ACK has crossed. A BYE that waited for it may go."""
-        self._tell_settled(answer, heard, now)
+        self.tell_settled(answer, heard, now)
         bye, leg.deferred_bye = leg.deferred_bye, None
         if bye is not None:
             bye.resume(now)
         if self.stage is Stage.ENDED:
             leg.forget()
-
-    def _tell_settled(self, answer: Answer, heard: bool, now: float) -> None:
-        if self.root.sampled:
-            for span_id in answer.span_ids:
-                if heard:
-                    self.shared.facts.append(Milestone(span_id, "ACK", now))
-                self.shared.facts.append(Settled(span_id))
-        answer.span_ids = ()
 
     def unacknowledged(self, leg: Leg, answer: Answer, now: float) -> None:
         """Nobody acknowledged our 2xx: the call ends (RFC 3261 section 13.3.1.4)."""
@@ -324,7 +316,7 @@ class Call(Couple):
         for leg in legs:
             if leg.answer is not None:
                 leg.answer.settle_peer(None, now)
-                self._tell_settled(leg.answer, False, now)
+                self.tell_settled(leg.answer, False, now)
         self.stage = Stage.ENDED
         self.setup = None
         shared = self.shared

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 from ..propagation.context import TraceContext
-from .events import DialogEnded, Established, Linked
+from .answer import Answer
+from .events import DialogEnded, Established, Linked, Milestone, Settled
 from .leg import Leg
 from .lineage import Lineage
 from .relay import Relay
@@ -77,6 +78,8 @@ class Couple(Lineage):
         for one in (leg, leg.peer):
             if one is not None and one.answer is not None:
                 one.answer.settle_peer(None, now)
+        if leg.answer is not None:
+            self.tell_settled(leg.answer, False, now)
 
     def replaces(
         self, old: Leg, new: Leg, parent: TraceContext, link: TraceContext | None, now: float
@@ -155,3 +158,12 @@ class Couple(Lineage):
         if trunk is not None and trunk in self.trunks:
             self.trunks.remove(trunk)
             trunk.release()
+
+    def tell_settled(self, answer: Answer, heard: bool, now: float) -> None:
+        """Nothing more can happen on the INVITEs of that answer; `heard`: its ACK has come."""
+        if self.root.sampled:
+            for span_id in answer.span_ids:
+                if heard:
+                    self.shared.facts.append(Milestone(span_id, "ACK", now))
+                self.shared.facts.append(Settled(span_id))
+        answer.span_ids = ()

@@ -265,8 +265,6 @@ class Join:
 
     def stop(self, now: float) -> None:
         """It is not wanted any more. Nobody is told."""
-        if self._tx is not None:
-            self._withdrawal.want(self._tx, None, now)
         self._over(now)
 
     def _unjoined(self, leg: Leg, status: int, error: str, now: float) -> None:
@@ -280,6 +278,8 @@ class Join:
         self.phase = Phase.OVER
         self._owner.attempted(-1)
         tx, self._tx = self._tx, None
+        if tx is not None:
+            self._withdrawal.want(tx, None, now)
         for leg in (self.offerer, self.answerer):
             if leg.join is self:
                 leg.join = None

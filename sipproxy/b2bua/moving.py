@@ -151,7 +151,9 @@ class Move(Hunt):
 
     def _consulted(self, replaced: Dialogue, now: float) -> None:
         target = replaced.target
-        if target.join is not None or not target.call.talking or not target.confirmed:
+        call = target.call
+        moves = call.desk is not None and call.desk.move is not None  # into another call already
+        if moves or target.join is not None or not call.talking or not target.confirmed:
             self._fail(491, "", now)
             return
         self.step = Step.JOINING

@@ -244,8 +244,8 @@ class Transfer:
     # What is told
 
     def links(self, context: TraceContext) -> None:
-        """It has to do with a span of another trace."""
-        if self.root.sampled:
+        """It has to do with a span of another trace. Once it is over, the other one alone says so."""
+        if self.root.sampled and not self.over:
             self.shared.facts.append(Linked(self.context.span_id, context))
 
     def tell(self, name: str, now: float) -> None:
