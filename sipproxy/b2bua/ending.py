@@ -15,8 +15,8 @@ from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
-    from .call import Call
     from .leg import Leg
+    from .parting import Parting
 
 ANSWER_WITHIN_S = 2.0  # seconds the asker waits for the other side's answer to its BYE
 
@@ -117,8 +117,8 @@ class HeldBye:
 
     __slots__ = ("_call", "_leg", "_tx")
 
-    def __init__(self, call: Call, leg: Leg, tx: ServerTransaction, now: float) -> None:
-        self._call: Call | None = call
+    def __init__(self, call: Parting, leg: Leg, tx: ServerTransaction, now: float) -> None:
+        self._call: Parting | None = call
         self._leg = leg
         self._tx = tx
         call.shared.endpoint.timers.start(Timer.BYE, now + ANSWER_WITHIN_S, self)

@@ -176,7 +176,7 @@ class Engine:
             if source is None:
                 self.endpoint.refuse_once(tx, 403, now)
             else:
-                self._refuse(tx, request, 403, now)
+                self._refuse(tx, request, 481 if tag else 403, now)
             return
         unknown = _unknown_tags(request)
         if unknown:

@@ -125,7 +125,8 @@ class Referring:
             return False
         if not leg.departed:
             self.call.departs(leg, now)
-            leg.forget()
+            if leg.answer is None:  # else its ACK has to find it still
+                leg.forget()
         return True
 
     def abandon(self, now: float) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..sip.timers import Reminder, Timer, TimerQueue
 
 if TYPE_CHECKING:
-    from .call import Call
+    from .parting import Parting
 
 LONGEST_SESSION_S = 86400  # seconds; a Session-Expires beyond a day promises nothing
 
@@ -19,7 +19,7 @@ class SessionWatch:
 
     __slots__ = ("_call", "_ends_at", "_reminder", "_timer_at", "_timers")
 
-    def __init__(self, call: Call, timers: TimerQueue) -> None:
+    def __init__(self, call: Parting, timers: TimerQueue) -> None:
         self._call = call
         self._timers = timers
         self._ends_at = 0.0

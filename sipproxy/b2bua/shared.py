@@ -25,6 +25,7 @@ from .settings import Timeouts
 if TYPE_CHECKING:
     from .call import Call
     from .leg import Leg
+    from .parting import Parting
     from .pending import PendingTransfers
     from .referring import Referring
 
@@ -129,7 +130,7 @@ class Shared:
         self.facts: list[Fact] = []
         self.lookups: list[Lookup] = []
         self.legs: dict[str, Leg] = {}  # by both tags (Dialog.key)
-        self.calls: set[Call] = set()
+        self.calls: set[Parting] = set()
         self.open_invites: dict[InviteServerTransaction, Cancellable] = {}
         self.sessions = SessionIds()
         self.finished = Finished()

@@ -56,8 +56,6 @@ class Tale:
         elif isinstance(fact, Progressed | Milestone | Linked):
             if fact.span_id not in self.state:  # of one that is over it may still be told: nobody listens
                 self.faults.append(f"told of what is unknown: {fact}")
-            elif isinstance(fact, Linked) and self.state[fact.span_id] == ENDED:
-                self.faults.append(f"a link that nobody will see: {fact}")
         elif isinstance(fact, CallForgotten):
             root = fact.root.span_id
             if root in self._forgotten or root not in self.state:

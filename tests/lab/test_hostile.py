@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from sipproxy.b2bua.attempt import MOST_FORKS
-from sipproxy.b2bua.call import MOST_NAMES
 from sipproxy.b2bua.events import RequestArrived
 from sipproxy.b2bua.hunting import LONGEST_PAUSE_S
+from sipproxy.b2bua.parting import MOST_NAMES
 from sipproxy.propagation.settings import Accept, Carrier, TrunkTrace
 
 from .agent import Agent

@@ -7,6 +7,7 @@ import pytest
 from .core import HOSTS
 from .lab import trunk
 from .referral import LEAVES, STAYS
+from .seen import HOLD
 from .transfers import (
     SIDES,
     MakeLab,
@@ -121,3 +122,84 @@ def test_a_refer_before_the_ack(make_lab: MakeLab, then: str) -> None:
     lab.run(5.0)
     assert together(alice, carol)
     one_story(lab, traces=1)
+
+
+@EITHER
+@pytest.mark.parametrize("phase", ["asking", "offering", "waiting"])
+@pytest.mark.parametrize("order", ["carol, alice", "alice, carol"])
+def test_the_transferor_leaves_both_of_its_calls(make_lab: MakeLab, by: str, phase: str, order: str) -> None:
+    """As soon as the REFER is accepted: the target, who is about to be joined, hears nothing of it."""
+    lab, alice, bob, carol = cast(make_lab, "local", by=by)
+    consults(bob, alice, carol)
+    slow = carol if phase == "asking" else alice
+    asked = slow.call_with(bob)
+    slow.replies["INVITE"] = 491 if phase == "waiting" else None
+    bob.refers(alice, to=carol, replaces=carol, then=STAYS)
+    slow.replies.clear()
+    for name in order.split(", "):
+        bob.call_with(lab.phones[name]).hang_up()
+        lab.settle()
+    assert bob.idle
+    if asked.invite_in is not None:
+        asked.answer_invite(200)
+    lab.run(5.0)
+    assert together(alice, carol)
+    assert not carol.all("BYE")
+    assert outcome(lab) == ("completed", "answered", "")
+    one_story(lab)
+
+
+@EITHER
+def test_one_leg_is_not_transferred_twice(make_lab: MakeLab, by: str) -> None:
+    """While Bob's call waits for Carol, Dave's other call would take Alice away from it: one of them wins."""
+    lab, alice, bob, carol = cast(make_lab, "local", by=by)
+    dave = lab.phone("dave")
+    first = bob.refers(alice, to=carol, then=STAYS)  # Carol rings
+    bob.calls("dave", headers={"traceparent": ""})
+    dave.answers()
+    second = bob.refers(dave, to=alice, replaces=alice, then=STAYS)  # Dave is to have Alice
+    carol.rings()
+    carol.answers()
+    lab.run(10.0)
+    assert alice.hearing in ({"carol"}, {"dave"})
+    winner = carol if alice.hears(carol) else dave
+    assert alice.name in winner.hearing
+    assert sorted(referral.result == 200 for referral in (first, second)) == [False, True]
+    one_story(lab)
+
+
+@EITHER
+def test_the_transferor_leaves_before_its_own_ack_is_here(make_lab: MakeLab, by: str) -> None:
+    """Its re-INVITE was answered: the ACK that comes behind the BYE still ends the repeats."""
+    lab, alice, bob, carol = cast(make_lab, "local", by=by)
+    bob.refers(alice, to=carol, then=STAYS)
+    lab.holds("ACK", sender="bob")
+    bob.call_with(alice).ask("INVITE", HOLD)
+    lab.settle()
+    bob.call_with(alice).hang_up()
+    lab.settle()
+    lab.lets_go()
+    heard = bob.count("200 INVITE")
+    answers = len(bob.all("200 INVITE"))
+    lab.run(10.0)
+    assert bob.count("200 INVITE") == heard
+    assert len(bob.all("200 INVITE")) == answers
+    carol.answers()
+    assert together(alice, carol)
+    one_story(lab, traces=1)
+
+
+@EITHER
+def test_the_target_leaves_and_its_offer_gets_lost(make_lab: MakeLab, by: str) -> None:
+    """Our re-INVITE to it was heard, and will never have an answer: it is given up all the same."""
+    lab, alice, bob, carol = cast(make_lab, "local", by=by)
+    consults(bob, alice, carol)
+    lab.loses("200 INVITE", sender="carol", times=99)
+    referral = bob.refers(alice, to=carol, replaces=carol, then=STAYS)
+    carol.call_with(bob).hang_up()
+    lab.run(70.0)
+    assert referral.result >= 400
+    assert carol.idle
+    assert bob.resumes(alice).answered == 200
+    lab.run(70.0)
+    assert lab.engine.endpoint.transactions == 0
