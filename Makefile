@@ -12,10 +12,11 @@ BIN := $(VENV)/bin
 
 # Debian packages that the demo and the tests call, as PACKAGE:PROGRAM:WHAT-IS-LEFT-OUT-WITHOUT-IT.
 DEMO_PEERS := sip-tester:sipp:demo,tests/scenarios,bench
-TEST_PEERS := $(DEMO_PEERS) kamailio:kamailio:tests/interop,bench sipsak:sipsak:tests/interop
+TEST_PEERS := $(DEMO_PEERS) kamailio:kamailio:tests/interop,bench sipsak:sipsak:tests/interop \
+	baresip-core:baresip:tests/interop linphone-cli:linphonec:tests/interop
 
 help:
-	@echo 'make demo    set up, then one call through the proxy and its trace'
+	@echo 'make demo    set up, then two transferred calls through the proxy and their traces'
 	echo 'make test    set up, then all tests (ARGS="-k word" are handed to pytest)'
 	echo 'make lint    ruff and mypy'
 	echo 'make bench   calls per second and CPU per call, beside Sippy and Kamailio'

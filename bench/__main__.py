@@ -1,8 +1,11 @@
 """Measure the proxy beside Sippy and Kamailio; a complete run writes bench/results.md.
 
-python -m bench                          everything, about 7 minutes
-python -m bench --quick                  fewer and shorter steps, no held calls, a minute; writes nothing
-python -m bench --only sipproxy,Sippy    not all systems; writes nothing
+python -m bench                          everything, about 12 minutes
+python -m bench --quick                  fewer and shorter steps, no held calls, no transfers, a minute
+python -m bench --transfers              what transfers cost, and nothing else, about 4 minutes
+python -m bench --only sipproxy,Sippy    not all systems
+
+Only the complete run writes.
 """
 
 import argparse
@@ -17,7 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from . import measure, otlp, report, systems
+from . import measure, otlp, report, results, systems, transfers
 from .measure import Bench, Figures, Plan
 from .process import CORES, SIPP_CORE, Pinned
 from .report import Run
@@ -49,9 +52,13 @@ def main() -> int:
     run.load_before = load_before
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _receiver(Path(folder)) as port:
-        _measure(run, chosen, Bench(Path(folder), port), measure.QUICK if arguments.quick else measure.FULL)
+        bench, plan = Bench(Path(folder), port), measure.QUICK if arguments.quick else measure.FULL
+        if not arguments.transfers:
+            _measure(run, chosen, bench, plan)
+        if arguments.transfers or plan.transfers:
+            _measure_transfers(run, chosen, bench, plan)
     run.took_s = time.monotonic() - began
-    return _publish(run, complete=not (arguments.quick or arguments.only))
+    return _publish(run, complete=not (arguments.quick or arguments.only or arguments.transfers))
 
 
 def _measure(run: Run, chosen: list[System], bench: Bench, plan: Plan) -> None:
@@ -80,15 +87,28 @@ def _measure(run: Run, chosen: list[System], bench: Bench, plan: Plan) -> None:
         measure.held_calls(bench, holding, plan)
 
 
+def _measure_transfers(run: Run, chosen: list[System], bench: Bench, plan: Plan) -> None:
+    for system in chosen:
+        if system.package is None or system.name in run.absent:
+            continue
+        figures = run.results.setdefault(system.name, Figures())
+        _say(f"{system.name}: transfers")
+        try:
+            transfers.cost(bench, system, plan, figures)
+        except CannotStart as error:
+            figures.faults.append(f"transfers: {error}")
+        transfers.pending(bench, system, figures)
+
+
 def _publish(run: Run, *, complete: bool) -> int:
     print(report.plain(report.table(run)))
     print("\n".join(["", *report.goals(run), *report.remarks(run)]))
     if not complete:
-        print(f"took {run.took_s:.0f} s; not the complete run, so {report.RESULTS.name} stays as it is")
+        print(f"took {run.took_s:.0f} s; not the complete run, so {results.RESULTS.name} stays as it is")
         return 0
-    for warning in report.write(run):
+    for warning in results.write(run):
         print(f"WARNING: worse by more than 10 %: {warning}")
-    print(f"took {run.took_s:.0f} s; written to {report.RESULTS.relative_to(systems.ROOT)}")
+    print(f"took {run.took_s:.0f} s; written to {results.RESULTS.relative_to(systems.ROOT)}")
     return 0
 
 
@@ -124,7 +144,12 @@ def _arguments() -> argparse.Namespace:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--quick", action="store_true", help="fewer and shorter steps, no held calls; writes nothing"
+        "--quick",
+        action="store_true",
+        help="fewer and shorter steps, no held calls, no transfers; writes nothing",
+    )
+    parser.add_argument(
+        "--transfers", action="store_true", help="what transfers cost, and nothing else; writes nothing"
     )
     parser.add_argument(
         "--only", metavar="NAMES", help="some of " + ",".join(s.name for s in SYSTEMS) + "; writes nothing"

@@ -38,11 +38,30 @@ class Plan:
     confirm_s: float
     search_s: float  # no new step after that
     held_calls: int
+    transfers: bool
     forget_s: float = 36.0  # RFC 3261's transaction timers end after 32 s
 
 
-FULL = Plan(cpu_runs=3, cpu_run_s=4.0, steps=9, step_s=3.0, confirm_s=8.0, search_s=80.0, held_calls=2000)
-QUICK = Plan(cpu_runs=1, cpu_run_s=2.0, steps=4, step_s=2.0, confirm_s=0.0, search_s=15.0, held_calls=0)
+FULL = Plan(
+    cpu_runs=3,
+    cpu_run_s=4.0,
+    steps=9,
+    step_s=3.0,
+    confirm_s=8.0,
+    search_s=80.0,
+    held_calls=2000,
+    transfers=True,
+)
+QUICK = Plan(
+    cpu_runs=1,
+    cpu_run_s=2.0,
+    steps=4,
+    step_s=2.0,
+    confirm_s=0.0,
+    search_s=15.0,
+    held_calls=0,
+    transfers=False,
+)
 
 
 @dataclass(slots=True)
@@ -58,6 +77,12 @@ class Figures:
     spans_per_call: float | None = None
     held_bytes: float | None = None
     fresh_bytes: float | None = None
+    transfer_us: dict[str, float] = field(default_factory=dict)  # per call, by kind (transfers.py)
+    transfer_datagrams: dict[str, tuple[float, float]] = field(default_factory=dict)  # in and out, per call
+    transfer_spans: dict[str, float] = field(default_factory=dict)  # that arrived, per call
+    pending_bytes: float | None = None  # that PENDING transfers hold (pending.py)
+    pending_stall_s: float | None = None
+    pending_together_s: float | None = None  # the same when all had begun at one moment
     faults: list[str] = field(default_factory=list)
 
     def latency_us(self, share: float) -> float | None:

@@ -1,22 +1,13 @@
-"""The table on the terminal, and bench/results.md with a row per run so that a slower revision is seen."""
+"""What a run found out: a table, the goals that it meets, and what a reader must know."""
 
-import os
-import platform
-import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
-from .measure import BASE_RATE, FAST_RATE, FULL, GAP, SETTLE_S, Figures
-from .process import SIPP_CORE, SYSTEM_CORE
-from .systems import ROOT
+from .measure import BASE_RATE, FAST_RATE, Figures
+from .transfers import ATTENDED_LOCAL, BASIC, BLIND_LOCAL, BLIND_RELAY
 
-RESULTS = Path(__file__).with_name("results.md")
-HISTORY = "## History"
-WORSE = 0.10
+TRANSFERRED = (BLIND_RELAY, BLIND_LOCAL, ATTENDED_LOCAL)
 
 
 @dataclass(slots=True)
@@ -37,6 +28,14 @@ def _kilobytes(read: Callable[[Figures], float | None]) -> Callable[[Figures], f
     return in_kilobytes
 
 
+def _times_a_basic_call(kind: str) -> Callable[[Figures], float | None]:
+    def times(figures: Figures) -> float | None:
+        ours, basic = figures.transfer_us.get(kind), figures.transfer_us.get(BASIC)
+        return ours / basic if ours and basic else None
+
+    return times
+
+
 RATE = Row("calls/s", lambda f: f.calls_per_s, more_is_better=True)
 CPU = Row(f"CPU per call at {BASE_RATE:.0f} calls/s, µs", lambda f: f.cpu_us.get(BASE_RATE))
 CPU_FAST = Row(f"CPU per call at {FAST_RATE:.0f} calls/s, µs", lambda f: f.cpu_us.get(FAST_RATE))
@@ -45,17 +44,21 @@ P50 = Row("added latency p50, µs", lambda f: f.latency_us(0.50))
 P99 = Row("added latency p99, µs", lambda f: f.latency_us(0.99))
 HELD = Row("memory per held call, kB", _kilobytes(lambda f: f.held_bytes), "{:.1f}".format)
 FRESH = Row("the same right after set-up, kB", _kilobytes(lambda f: f.fresh_bytes), "{:.1f}".format)
-ROWS = [RATE, CPU_TOP, CPU, CPU_FAST, P50, P99, HELD, FRESH]
-TRACKED = [RATE, CPU_TOP, CPU, CPU_FAST, P50, P99, HELD]
-HEADINGS = [
-    "calls/s",
-    "µs/call",
-    f"µs @{BASE_RATE:.0f}/s",
-    f"µs @{FAST_RATE:.0f}/s",
-    "p50 µs",
-    "p99 µs",
-    "kB/call",
+TRANSFERS = [
+    Row(f"{kind}: CPU, times a basic call's", _times_a_basic_call(kind), "{:.2f}".format)
+    for kind in TRANSFERRED
 ]
+PENDING_HELD = Row(
+    "pending: memory of 10,000 transfers, MB",
+    lambda f: None if f.pending_bytes is None else f.pending_bytes / 1e6,
+    "{:.1f}".format,
+)
+PENDING_STALL = Row(
+    "pending: longest stall as they expire, ms",
+    lambda f: None if f.pending_stall_s is None else f.pending_stall_s * 1e3,
+    "{:.1f}".format,
+)
+ROWS = [RATE, CPU_TOP, CPU, CPU_FAST, P50, P99, HELD, FRESH, *TRANSFERS, PENDING_HELD, PENDING_STALL]
 
 
 @dataclass(slots=True)
@@ -104,15 +107,24 @@ def _ratio(run: Run, row: Row, other: str) -> str:
     return f"{ours / theirs:.2f}"
 
 
+GOALS: list[tuple[str, Row, str | None, float]] = [
+    ("at least 6 times Sippy's calls/s", RATE, "Sippy", 6.0),
+    ("at most a sixth of Sippy's CPU per call, each at its own calls/s", CPU_TOP, "Sippy", 1 / 6),
+    (f"the same at {BASE_RATE:.0f} calls/s", CPU, "Sippy", 1 / 6),
+    ("at most 12 kB per held call", HELD, None, 12.0),
+    *(
+        (f"{kind}: at most 3 times the CPU of a basic call", row, None, 3.0)
+        for kind, row in zip(TRANSFERRED, TRANSFERS, strict=True)
+    ),
+    ("pending: 10,000 transfers hold at most 10 MB", PENDING_HELD, None, 10.0),
+    ("pending: they expire without a stall over 5 ms", PENDING_STALL, None, 5.0),
+]
+
+
 def goals(run: Run) -> list[str]:
-    """Say which goals hold: six times Sippy's rate, a sixth of its CPU, 12 kB per held call."""
+    """Say which goals hold: those against Sippy, and those that the proxy has on its own."""
     lines = []
-    for goal, row, against, limit in (
-        ("at least 6 times Sippy's calls/s", RATE, "Sippy", 6.0),
-        ("at most a sixth of Sippy's CPU per call, each at its own calls/s", CPU_TOP, "Sippy", 1 / 6),
-        (f"the same at {BASE_RATE:.0f} calls/s", CPU, "Sippy", 1 / 6),
-        ("at most 12 kB per held call", HELD, None, 12.0),
-    ):
+    for goal, row, against, limit in GOALS:
         ours, base = run.value(row, "sipproxy"), run.value(row, against) if against else 1.0
         if ours is None or not base:
             lines.append(f"{goal}: not measured")
@@ -130,6 +142,13 @@ def remarks(run: Run) -> list[str]:
         if figures.datagrams and name != "direct":
             into, out = figures.datagrams
             lines.append(f"{name}: {into:.1f} datagrams in and {out:.1f} out per call")
+        if figures.transfer_us:
+            lines.append(f"{name}: {_transfers(figures)}")
+        if figures.pending_together_s is not None:
+            lines.append(
+                f"{name}: longest stall {figures.pending_together_s * 1e3:.1f} ms when all of the pending"
+                " transfers had begun at one moment"
+            )
         if figures.at_least and figures.calls_per_s:
             lines.append(f"{name}: its own limit lies higher: its core was not full when the search ended")
     ours = run.results.get("sipproxy")
@@ -138,98 +157,18 @@ def remarks(run: Run) -> list[str]:
     return lines
 
 
-METHOD = [
-    f"Core {SYSTEM_CORE} for the system under test alone, core {SIPP_CORE} for both ends of SIPp and the OTLP"
-    " receiver; UDP over loopback.",
-    "A call: INVITE (1 kB), 100, 180, 200, ACK, BYE, 200, without pauses; 7 datagrams in, 7 out.",
-    "sipproxy: one route, two trunks, each call traced and sent by OTLP/HTTP; the receiver is not counted.",
-    "Sippy: `b2bua_simple`, logging off. It is a B2BUA as sipproxy is.",
-    "Kamailio: tm and rr, one worker, `-x fm`. It is a proxy and keeps nothing for a held call; its"
-    " memory figure is the pages of its pool that the set-up touched.",
-    "calls/s: the highest rate without a failed call, a retransmission or a stray message at either end,"
-    f" found in steps of {FULL.step_s:.0f} s to a gap of {GAP:.0%}, then held for {FULL.confirm_s:.0f} s.",
-    "CPU: user and system time of all processes of the system; at its own calls/s while calls are placed,"
-    f" else from before the calls until {SETTLE_S} s after the last, median of {FULL.cpu_runs} runs of"
-    f" {FULL.cpu_run_s:.0f} s.",
-    f"Added latency: INVITE to 180 at the caller less the same at the callee, at {BASE_RATE:.0f} calls/s;"
-    " less the same for SIPp to SIPp.",
-    f"Memory: growth of the proportional set size of all processes, {FULL.held_calls:,} calls held,"
-    f" {FULL.forget_s:.0f} s after the last was set up. Memory freed but kept from the kernel counts.",
-]
+def _transfers(figures: Figures) -> str:
+    """CPU, datagrams and spans per call of each kind."""
+    parts = []
+    for kind, cost_us in figures.transfer_us.items():
+        into, out = figures.transfer_datagrams[kind]
+        spans = figures.transfer_spans[kind]
+        parts.append(f"{kind} {cost_us:,.0f} µs, {into:.1f} datagrams in, {out:.1f} out, {spans:.1f} spans")
+    return "; ".join(parts)
 
 
-def write(run: Run) -> list[str]:
-    """Write bench/results.md; return warnings about what became worse than in the row before."""
-    history = _history()
-    warnings: list[str] = []
-    if "sipproxy" in run.results:
-        row, warnings = _history_row(run, history)
-        history.append(row)
-    heading = ["date", "revision", "machine", *HEADINGS, "Sippy µs", "Kamailio µs", "worse by 10 %"]
-    text = "\n".join(
-        [
-            "# How fast sipproxy is",
-            "",
-            f"Written by `{run.command}` on {run.at:%Y-%m-%d %H:%M} UTC in {run.took_s:.0f} s; revision"
-            f" {_revision()}.",
-            "",
-            *_markdown(table(run)),
-            "",
-            *(f"- {line}" for line in goals(run) + remarks(run)),
-            "",
-            "## Machine",
-            "",
-            f"- {_machine()}, {platform.system()} {platform.release()}",
-            f"- load before the run {run.load_before:.2f}; net.core.rmem_max {_kernel('net/core/rmem_max')}",
-            *(f"- {version}" for version in run.versions),
-            "",
-            "## Method",
-            "",
-            *(f"- {line}" for line in METHOD),
-            "",
-            HISTORY,
-            "",
-            "A row per complete run, sipproxy's figures first. The last column names those that were"
-            " 10 % worse than in the row before it on the same machine.",
-            "",
-            *_markdown([heading, *history]),
-            "",
-        ]
-    )
-    RESULTS.write_text(text)
-    return warnings
-
-
-def _history_row(run: Run, history: list[list[str]]) -> tuple[list[str], list[str]]:
-    before = next((old for old in reversed(history) if old[2] == _machine()), None)
-    cells, warnings = [], []
-    for row, heading, position in zip(TRACKED, HEADINGS, range(3, 10), strict=True):
-        value = run.value(row, "sipproxy")
-        cells.append("–" if value is None else f"{value:.1f}")
-        old = _number(before[position]) if before else None
-        if value is None or not old:
-            continue
-        change = (old - value) / old if row.more_is_better else (value - old) / old
-        if change > WORSE:
-            warnings.append(f"{heading}: {value:.1f}, was {old:.1f} at {before[1] if before else '?'}")
-    flagged = ", ".join(warning.partition(":")[0] for warning in warnings)
-    yardsticks = [run.cell(CPU_TOP, name) for name in ("Sippy", "Kamailio")]
-    return [f"{run.at:%Y-%m-%d %H:%M}", _revision(), _machine(), *cells, *yardsticks, flagged], warnings
-
-
-def _history() -> list[list[str]]:
-    if not RESULTS.exists():
-        return []
-    rows = RESULTS.read_text().partition(HISTORY)[2].splitlines()
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("|")]
-    return cells[2:]
-
-
-def _number(text: str) -> float | None:
-    return float(text.replace(",", "")) if re.fullmatch(r"-?[\d,.]+", text) else None
-
-
-def _markdown(lines: list[list[str]]) -> list[str]:
+def markdown(lines: list[list[str]]) -> list[str]:
+    """Write the table for a page."""
     rule = ["---"] + ["---:"] * (len(lines[0]) - 1)
     return ["| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]]]
 
@@ -246,27 +185,3 @@ def plain(lines: list[list[str]]) -> str:
         )
         for line in lines
     )
-
-
-def _revision() -> str:
-    """Return the git revision, with a + when tracked files differ from it."""
-    if not shutil.which("git"):
-        return "unknown"
-    head = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if head.returncode:
-        return "uncommitted"
-    changed = subprocess.run(
-        ["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
-
-
-def _machine() -> str:
-    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    return f"{os.cpu_count()} x {found[1] if found else platform.machine()}"
-
-
-def _kernel(name: str) -> str:
-    return Path("/proc/sys", name).read_text().strip()

@@ -18,6 +18,7 @@ from .sipp import HERE, HOST, Ports
 ROOT = HERE.parent
 CACHE = ROOT / ".bench"  # ignores itself
 COMPILED = ROOT / ".compiled"  # the package with its core compiled by mypyc (tools/compile_core.py)
+CONFIG = "sipproxy.yaml"
 SIPPY = "sippy==2.5.0"
 SIPPY_VENV = CACHE / "sippy"
 START_S = 10.0
@@ -40,6 +41,7 @@ class System:
     name: str
     launch: Callable[[Ports, Path, int], Launch]  # ports, a folder of its own, the OTLP receiver's port
     version: Callable[[], str]
+    package: Path | None = None  # of sipproxy: where it lies
 
 
 @dataclass(slots=True)
@@ -122,11 +124,17 @@ def _launch_interpreted(ports: Ports, folder: Path, receiver_port: int) -> Launc
         "routes": [{"from": "caller", "to": ["callee"]}],
         "tracing": {"exporter": "otlp", "endpoint": f"http://{HOST}:{receiver_port}"},
     }
-    file = folder / "sipproxy.yaml"
+    file = folder / CONFIG
     file.write_text(json.dumps(config, indent=2))  # JSON is YAML
     return Launch(
         [sys.executable, "-P", "-m", "sipproxy", "run", "-c", str(file)], env={"PYTHONPATH": str(ROOT)}
     )
+
+
+def rewrite(folder: Path, changes: dict[str, object]) -> None:
+    """Change what sipproxy, launched from this folder, is going to read."""
+    file = folder / CONFIG
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes, indent=2))
 
 
 def _launch_compiled(ports: Ports, folder: Path, receiver_port: int) -> Launch:
@@ -218,11 +226,12 @@ def _install_sippy() -> str | None:
 
 
 SYSTEMS = [
-    System("sipproxy", _launch_compiled, lambda: f"{_sipproxy_version()}, core compiled by mypyc"),
+    System("sipproxy", _launch_compiled, lambda: f"{_sipproxy_version()}, core compiled by mypyc", COMPILED),
     System(
         "interpreted",
         _launch_interpreted,
         lambda: "interpreted: the same sipproxy as it stands in the sources",
+        ROOT,
     ),
     System("Sippy", _launch_sippy, lambda: f"Sippy {SIPPY.partition('==')[2]} b2bua_simple"),
     System("Kamailio", _launch_kamailio, lambda: _first_line(_kamailio(), "-v").removeprefix("version: ")),

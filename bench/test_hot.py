@@ -49,4 +49,4 @@ def test_an_invite_goes_through(benchmark: BenchmarkFixture) -> None:
     sent: bytes = benchmark(through, INVITE)
     assert sent.endswith(INVITE[INVITE.index(b"\r\n\r\n") :])
     assert f"-{SPAN_ID}-01\r\n".encode() in sent
-    assert INVITE[INVITE.index(b"Allow:") : INVITE.index(b"Session-ID:")].replace(b"replaces, ", b"") in sent
+    assert INVITE[INVITE.index(b"Allow:") : INVITE.index(b"Session-ID:")] in sent

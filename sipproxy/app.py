@@ -81,7 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     route.add_argument("uri", metavar="URI", help="the Request-URI")
     show = add(
-        "demo", _demo, "Run a call through the proxy and print its trace.", "sipproxy demo --once", file=""
+        "demo",
+        _demo,
+        "Run transferred calls through the proxy and print their traces.",
+        "sipproxy demo --once",
+        file="",
     )
     show.add_argument(
         "--once", action="store_true", help="end after the call instead of running until Ctrl-C"

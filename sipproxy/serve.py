@@ -33,7 +33,7 @@ from .telemetry.masking import Masker
 from .telemetry.sampling import sampler
 from .telemetry.spans import SpanBook
 
-LOGGED = frozenset(("trunk_down", "trunk_up", "session_expired", "no_ack"))
+LOGGED = frozenset(("trunk_down", "trunk_up", "session_expired", "no_ack", "token_unknown", "token_replayed"))
 BYE_S = 3.0  # seconds that the last BYEs of a shutdown may take
 FLUSH_S = 5.0  # seconds that the last spans may take
 
@@ -148,6 +148,7 @@ class Server:
                 "limits",
                 "timeouts",
                 "trace",
+                "transfer",
             )
             if getattr(loaded.settings, name) != getattr(self._loaded.settings, name)
         ]

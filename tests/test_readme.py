@@ -1,4 +1,4 @@
-"""README and guide tell the truth: commands run, configurations load, links lead somewhere."""
+"""README and docs/ tell the truth: commands run, configurations load, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sipproxy import config
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "docs/guide.md"]
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 ENDS_BY_ITSELF = {"check", "print-config", "route-test", "version"}
@@ -99,18 +99,20 @@ def test_the_list_of_packages_is_that_of_the_makefile() -> None:
     assert set(re.findall(r"^\| `([\w-]+)` \|", README.read_text(), re.MULTILINE)) == set(packages())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page: Path) -> set[str]:
+    """What a link can point to in a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings(page: Path) -> None:
-    text = page.read_text()
-    anchors = {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            path, _, heading = target.partition("#")
+            place = page.parent / path if path else page
+            assert place.exists(), target
+            assert not heading or heading in anchors(place), target
 
 
 def test_the_image_of_jaeger_is_pinned() -> None:

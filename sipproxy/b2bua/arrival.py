@@ -37,6 +37,7 @@ class Arrival:
     __slots__ = (
         "baggage",
         "carriers",
+        "foreign",
         "found",
         "interaction",
         "known",
@@ -52,6 +53,7 @@ class Arrival:
     def __init__(self, found: Found, source: Trunk | None) -> None:
         self.found = found
         self.source = source
+        self.foreign: TraceContext | None = None  # carried beside the marker, which is worth more
         self.interaction = ""
         self.session_id = ""
         self.baggage = ""
@@ -116,7 +118,7 @@ def _find_transfer(arrival: Arrival, shared: Shared, request: Request) -> Token:
         ("marker", transfer),
         ("replaces", None if value is None else pending.by_replaces(value)),
         ("referred-by", pending.by_referral(request, arrival.source_name)),
-        ("previous-trace-id", pending.by_previous(found.previous or _previous(request))),
+        ("previous-trace-id", pending.by_previous(found.previous or _previous(arrival, request))),
     ]
     for _, witness in witnesses:
         if transfer is None and witness is not None and witness.placed_by in ("", who):
@@ -127,10 +129,12 @@ def _find_transfer(arrival: Arrival, shared: Shared, request: Request) -> Token:
     return token
 
 
-def _previous(request: Request) -> Previous | None:
+def _previous(arrival: Arrival, request: Request) -> Previous | None:
     """What the header says also where it names the trace that was found another way."""
     text = request.headers.text("previous-trace-id")
-    return None if text is None else parse_previous(text)
+    if text is None or arrival.settings.accept is Accept.IGNORE:
+        return None
+    return parse_previous(text)
 
 
 def _one_replaces(request: Request) -> Replaces | None:
@@ -194,6 +198,8 @@ def _recognise(arrival: Arrival, shared: Shared, request: Request) -> None:
         return
     if transfer is not None and "marker" in arrival.carriers:
         if found.context is None or found.carrier == "uri-header" or accept is not Accept.ADOPT:
+            if accept is Accept.LINK and found.context is not None:
+                arrival.foreign = found.context
             found.context = None
             arrival.known = (transfer.context, "marker")
         return
@@ -231,6 +237,8 @@ def originate(arrival: Arrival, shared: Shared) -> Origin:
     """Begin the request's span, with links to whatever other trace it has to do with."""
     accept, transfer, replaced = arrival.settings.accept, arrival.transfer, arrival.replaced
     origin = begin(arrival.found, accept, ids=shared.ids, sample=shared.sample, known=arrival.known)
+    if arrival.foreign is not None and arrival.foreign.trace_id != origin.root.trace_id:
+        origin.links.append(arrival.foreign)
     if transfer is not None and transfer.context.trace_id != origin.root.trace_id:
         if all(link.span_id != transfer.context.span_id for link in origin.links):
             origin.links.append(transfer.context)

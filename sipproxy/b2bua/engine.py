@@ -31,7 +31,7 @@ from .pending import PendingTransfers, who_sent
 from .referring import Referring
 from .routing import Router, Trunk
 from .rules import ALLOW, OUR_SUPPORTED, TRANSPARENT_TAGS
-from .settings import Timeouts, TransferSettings
+from .settings import Refer, Timeouts, TransferSettings
 from .setup import Setup
 from .shared import Lookup, Shared
 
@@ -254,6 +254,9 @@ class Engine:
             return
         origin = originate(arrival, shared)
         errand = errand_for(shared, request, arrival, origin, now) if request.method == "REFER" else None
+        if errand is not None:
+            candidates = [trunk for trunk in candidates if trunk.settings.refer is not Refer.REJECT]
+            errand.status = errand.status or (0 if candidates else 603)
         if errand is not None and errand.status:
             self._refuse(tx, request, errand.status, now)
             return

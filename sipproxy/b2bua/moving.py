@@ -118,6 +118,7 @@ class Move(Hunt):
             response = respond_to(tx.request, 420, to_tag=leg.dialog.local_tag)
             response.headers.add("Unsupported", "explicitsub")
             self.transfer.refused(420, "", now)
+            self._notifier.user = None
             self._finish()
             self.shared.endpoint.respond(tx, response, now)
             return
@@ -153,7 +154,10 @@ class Move(Hunt):
         target = replaced.target
         call = target.call
         moves = call.desk is not None and call.desk.move is not None  # into another call already
-        if moves or target.join is not None or not call.talking or not target.confirmed:
+        if not target.confirmed:
+            self._fail(481, "", now)
+            return
+        if moves or target.join is not None or not call.talking:
             self._fail(491, "", now)
             return
         self.step = Step.JOINING

@@ -66,11 +66,12 @@ class Errand(Lineage):
     def begin(self, now: float) -> None:
         """It has been taken."""
         self.attempted(+1)  # the request itself
-        leg, kind = self.leg, "attended" if self.target.replaces is not None else "blind"
+        leg = self.leg
         owner: Lineage = self if leg is None else leg.call
-        self.transfer = transfer = Transfer(owner, self.target, kind=kind, mode="relay", now=now)
+        self.transfer = transfer = Transfer(owner, self.target, now)
         transfer.subscription = self.request.call_id
-        transfer.begin("" if self.source is None else self.source.name, None if leg is None else self.root)
+        trunk = "" if self.source is None else self.source.name
+        transfer.begin("relay", trunk, None if leg is None else self.root, now)
 
     def stamp(self, out: Request, trunk: Trunk, contact: str, now: float) -> None:
         """Write the transfer into the REFER that goes out to a trunk."""
@@ -87,7 +88,7 @@ class Errand(Lineage):
         referred_by = self.request.headers.first(REFERRED_BY)
         if referred_by is None and sender is not None:
             referred_by = f"<{sender.uri}>"
-            if "referred-by" not in trunk.rules.actions:
+            if trunk.rules.lets_pass("referred-by"):
                 out.headers.add("Referred-By", referred_by)
         expect(transfer, trunk.name, referred_by or "", forms, now)
 

@@ -239,6 +239,7 @@ class Parting(Couple):
             if leg.answer is None and not leg.departed and not lingering:  # else it has to be found still
                 leg.forget()
         if not lingering:
+            self.desk = None  # it and the call would hold each other for ever
             for leg in legs:
                 leg.peer = None
         self.caller = self.callee = None

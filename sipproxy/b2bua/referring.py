@@ -38,9 +38,9 @@ class Referring:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.relayed: list[Subscription] = []  # subscriptions of REFERs that went on
+        self.relayed: tuple[Subscription, ...] = ()  # of REFERs that went on
         self.move: Move | None = None  # the transfer that we do ourselves
-        self._lingering: list[Leg] = []
+        self._lingering: tuple[Leg, ...] = ()
 
     def refer(
         self, leg: Leg, tx: ServerTransaction, request: Request, now: float, front: Leg | None = None
@@ -54,14 +54,13 @@ class Referring:
         if target.refused:
             call.shared.count("refer_header", leg.trunk_name)
         mode = mode_of(leg, peer)
-        kind = "blind" if target.replaces is None else "attended"
         shown = "local" if mode is Refer.LOCAL else "relay"
-        transfer = Transfer(call, target, kind=kind, mode=shown, now=now)
+        transfer = Transfer(call, target, now)
         trace = _DEFAULT_TRACE if leg.trunk is None else leg.trunk.settings.trace
         link = extract_sip(request.headers.values, trace).context
         if link is not None and link.trace_id == transfer.context.trace_id:
             link = None
-        transfer.begin(leg.trunk_name, link)
+        transfer.begin(shown, leg.trunk_name, link, now)
         replaced: Dialogue | None = None
         status = self._why_not(leg, request, mode)
         if not status:
@@ -85,7 +84,7 @@ class Referring:
             self.move.start(now)
         else:
             subscription = Subscription(self, leg, transfer, cseq_of(request))
-            self.relayed.append(subscription)
+            self.relayed += (subscription,)
             RelayedRefer(leg, tx, subscription, target, replaced).start(now)
 
     def _why_not(self, leg: Leg, request: Request, mode: Refer) -> int:
@@ -154,9 +153,10 @@ class Referring:
     def gone(self, relayed: Subscription, now: float) -> None:
         """A subscription is over."""
         if relayed in self.relayed:
-            self.relayed.remove(relayed)
+            self.relayed = tuple([other for other in self.relayed if other is not relayed])
         if not self.relayed and self._lingering:
-            legs, self._lingering = self._lingering, []
+            legs, self._lingering = self._lingering, ()
+            self.call.desk = None
             for leg in legs:
                 leg.forget()
                 leg.peer = None
@@ -164,7 +164,7 @@ class Referring:
     def lingers(self, legs: list[Leg]) -> bool:
         """The call is over; whether its dialogs live on for NOTIFYs that are still to come (RFC 5057)."""
         if self.relayed:
-            self._lingering = legs
+            self._lingering = tuple(legs)
         return bool(self.relayed)
 
 

@@ -87,7 +87,7 @@ class RelayedRefer(Relay):
         referred_by = request.headers.first(REFERRED_BY)
         if referred_by is None:
             referred_by = known_as(peer)
-            if "referred-by" not in peer.rules.actions:
+            if peer.rules.lets_pass("referred-by"):
                 out.headers.add("Referred-By", referred_by)
         peer.stamp(out, transfer.context, transfer.previous)
         expect(transfer, peer.trunk_name, referred_by, forms, now)

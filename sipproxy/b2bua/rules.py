@@ -120,6 +120,10 @@ class HeaderRules:
             self.actions[key_of(name)] = ACTION_DROP
         self._set = list(policy.set.items())
 
+    def lets_pass(self, key: str) -> bool:
+        """Whether a header of that name goes to the trunk."""
+        return self.actions.get(key, self.otherwise) != ACTION_DROP
+
     def apply_set(self, headers: Headers) -> None:
         """Write what the policy sets."""
         for name, value in self._set:

@@ -47,6 +47,8 @@ class TransferSettings:
 
     # How long the new call may take to come back to us.
     expires_s: float = field(default=120.0, metadata={"gt": 0, "le": 3600})
+    # Of a Refer-To; 0 for no limit. Every baresip so far has room for 255, and else dials nobody at all.
+    refer_to_octets: int = field(default=255, metadata={"ge": 0})
     # At a time; one more, and the oldest is forgotten.
     pending: int = field(default=10_000, metadata={"ge": 1, "le": 1_000_000})
 

@@ -288,6 +288,7 @@ class Setup(Hunt):
     def _tell_transfer(self, status: int, error: str, now: float) -> None:
         if self.replaced is not None:
             self.replaced.target.successor = None
+            self.replaced = None
         transfer, self.transfer = self.transfer, None
         if transfer is not None:
             transfer.concluded(status, error, now)

@@ -5,7 +5,7 @@ back.
 from __future__ import annotations
 
 from ..propagation.settings import Carrier
-from ..propagation.writing import write_sip
+from ..propagation.writing import Row, write_sip
 from ..sip.message import Request
 from ..sip.refer import MARKER, ReferTo, Replaces
 from ..sip.values import NameAddr
@@ -14,6 +14,7 @@ from .replacing import Dialogue, as_seen_by
 from .routing import Trunk
 from .transfer import Transfer
 
+_LEAST_FIRST = ("x-tracestate", "tracestate", "previous-trace-id", "x-traceparent", "traceparent")
 LONG_TRACESTATE = 128  # characters; a longer one is left out of Refer-To
 # The names that can stand in a Refer-To: what a user agent makes header fields of.
 _IN_REFER_TO = (Carrier.TRACEPARENT, Carrier.TRACESTATE, Carrier.X_TRACEPARENT)
@@ -50,8 +51,22 @@ def stamp_refer(
         if replaced is not None:
             replaces = as_seen_by(replaced.target, replaces)
             forms = (forms[0], replaces)
-    out.headers.set("Refer-To", target.written(uri, rows, replaces))
+    value = target.written(uri, rows, replaces)
+    most = transfer.shared.pending.settings.refer_to_octets or len(value)
+    while len(value) > most and rows and transfer.token:
+        rows = _without_least(rows)
+        value = target.written(uri, rows, replaces)
+    out.headers.set("Refer-To", value)
     return forms
+
+
+def _without_least(rows: list[Row]) -> list[Row]:
+    """What Refer-To can do without, since the marker is there: tracestate first, traceparent last."""
+    for name in _LEAST_FIRST:
+        kept = [row for row in rows if row[0] != name]
+        if len(kept) < len(rows):
+            return kept
+    return []
 
 
 def expect(

@@ -62,7 +62,6 @@ class Transfer:
         "_reminder",
         "_reported",
         "baggage",
-        "began_at",
         "chain",
         "chain_began_at",
         "context",
@@ -70,9 +69,7 @@ class Transfer:
         "fresh",
         "hops",
         "interaction",
-        "kind",
         "live",
-        "mode",
         "over",
         "placed_by",
         "referral",
@@ -88,17 +85,14 @@ class Transfer:
         "user",
     )
 
-    def __init__(self, owner: Lineage, target: ReferTo, *, kind: str, mode: str, now: float) -> None:
+    def __init__(self, owner: Lineage, target: ReferTo, now: float) -> None:
         self._owner: Lineage | None = owner
         self.shared: Shared = owner.shared
         self.uri = target.uri  # where the new call goes
         self.user = target.parsed.user
         self.replaces = target.replaces  # what it takes the place of, as the transferor names it
-        self.kind = kind
-        self.mode = mode
         self.root = owner.root
         self.context = owner.trace.child(owner.shared.ids.span_id())
-        self.began_at = now
         self.stage = Stage.SENT
         self.over = False
         self.hops = owner.hops - 1
@@ -111,7 +105,7 @@ class Transfer:
         self.baggage = owner.baggage
         self.token = ""
         self.transferee = ""  # the name of the trunk that the new call comes from
-        self.referral = ""
+        self.referral = 0  # see referral_key
         self.replaces_keys: tuple[str, ...] = ()
         self.subscription = ""
         self.expires_at = 0.0
@@ -121,14 +115,13 @@ class Transfer:
         self._reminder: Reminder | None = None
         owner.attempted(+1)
 
-    def begin(self, trunk: str, link: TraceContext | None) -> None:
+    def begin(self, mode: str, trunk: str, link: TraceContext | None, now: float) -> None:
         """Tell that it has begun."""
+        kind = "blind" if self.replaces is None else "attended"
         if self.root.sampled:
             owner = self._owner
             assert owner is not None
-            fact = TransferBegan(
-                self.root, owner.trace, self.context, link, self.began_at, self.kind, self.mode, trunk
-            )
+            fact = TransferBegan(self.root, owner.trace, self.context, link, now, kind, mode, trunk)
             self.shared.facts.append(fact)
 
     @property
@@ -210,12 +203,6 @@ class Transfer:
         else:
             self.stage = Stage.EXPIRED
             self._end("unknown", 0, "", now)
-
-    def abandoned(self, now: float) -> None:
-        """Nobody wants it any more."""
-        if not self.over:
-            self.stage = Stage.ABANDONED
-            self._end("cancelled", 0, "", now)
 
     def _end_as_reported(self, now: float) -> None:
         status = self._reported

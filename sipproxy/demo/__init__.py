@@ -1,100 +1,87 @@
-"""`sipproxy demo`: a real call by SIPp through a real proxy on loopback, and its trace in the terminal."""
+"""`sipproxy demo`: SIPp calls through a real proxy on loopback, transfers, and sees the traces of it."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
-import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import as_file, files
-from pathlib import Path
 
 from ..b2bua.settings import RouteSettings, TrunkSettings
 from ..config import Loaded, Settings
 from ..errors import StartError
 from ..serve import Server
 from ..telemetry.export import MemorySink
+from ..telemetry.masking import Masker
+from ..telemetry.record import SpanRecord
 from ..telemetry.tree import render
+from .phones import HOST, free_ports, perform
+from .story import ACTS, NUMBERS, TRUNKS
 
-HOST = "127.0.0.1"
-NUMBER = "+4915550002222"
-CALL_S = 20  # seconds after which SIPp gives up
+SETTLE_S = 3.0  # after the last BYE, until no call is left
+_TURN_S = 0.01
 
 
 async def demo(*, once: bool) -> int:
-    """Run the call, print the trace; unless `once`, go on serving until Ctrl-C. Gives the exit code."""
+    """Perform the acts, print their traces; unless `once`, serve on until Ctrl-C. Gives the exit code."""
     if shutil.which("sipp") is None:
         raise StartError("the demo needs SIPp: apt-get install sip-tester")
-    caller, agent = _free_port(), _free_port()
-    settings = replace(
-        Settings(),
-        listen=(f"udp:{HOST}:0", f"tcp:{HOST}:0"),
-        trunks={
-            "customer": TrunkSettings(address=f"{HOST}:{caller}", match=(f"{HOST}:{caller}",)),
-            "agent": TrunkSettings(address=f"{HOST}:{agent}", match=(f"{HOST}:{agent}",)),
-        },
-        routes=(RouteSettings(source="customer", to=("agent",)),),
-    )
+    ports = free_ports(TRUNKS)
+    settings = _settings(ports)
     sink = MemorySink()
     server = Server(Loaded(settings), sink=sink)
     await server.start()
     listener = server.transports.listeners[0]
-    print(f"sipproxy listens on {listener}; SIPp calls through it: customer -> sipproxy -> agent")
-    try:
-        failed = await _call(caller, agent, listener.port)
-    finally:
-        if once:
-            server.stop()
-        else:
-            server.watch_signals()
-    if failed:
+    print(f"sipproxy listens on {listener}; SIPp plays {', '.join(TRUNKS)}, each behind it.")
+    fault = ""
+    for number, act in enumerate(ACTS, 1):
+        print(f"\n{number}. {act.title}\n", *act.ladder(), sep="\n", flush=True)
+        known = len(sink.records)
+        fault = await perform(act, ports, listener.port)
+        await _settled(server)
+        records = sink.records[known:]
+        fault = fault or _fault(records)
+        if fault:
+            break
+        print(f"\n   {act.moral}\n\n{render(records)}", flush=True)
+    if fault:
+        masker = Masker(settings.privacy)
+        print("\nthat went wrong:", *map(masker.mask_text, fault.splitlines()), sep="\n")
         server.stop()
-        await server.wait()
-        print(f"the call failed:\n{failed}")
-        return 1
-    print(f"\nThe call's trace ({len(sink.records)} spans):\n")
-    print(render(sink.records), flush=True)
-    if not once:
+        server.stop()  # what hangs is not waited for
+    elif once:
+        server.stop()
+    else:
+        server.watch_signals()
         print(f"\nThe proxy goes on, on {listener}; Ctrl-C ends it.", flush=True)
     await server.wait()
-    return 0
+    return 1 if fault else 0
 
 
-async def _call(caller: int, agent: int, proxy: int) -> str:
-    """Play both ends; gives what went wrong, or nothing."""
-    with tempfile.TemporaryDirectory(prefix="sipproxy-demo-") as place, as_file(files(__package__)) as folder:
-        callee = await _sipp(folder / "uas.xml", agent, place, "")
-        customer = await _sipp(folder / "uac.xml", caller, place, f"{HOST}:{proxy}")
-        outputs = await asyncio.gather(customer.communicate(), callee.communicate())
-        if customer.returncode or callee.returncode:
-            errors = [path.read_text("utf-8", "replace") for path in Path(place).glob("*errors.log")]
-            texts = [output[1].decode("utf-8", "replace") for output in outputs]
-            return "\n".join([*texts, *errors]).strip() or "SIPp gave no reason"
-    return ""
-
-
-async def _sipp(scenario: Path, port: int, place: str, target: str) -> asyncio.subprocess.Process:
-    arguments = [
-        "sipp",
-        *([target] if target else []),
-        "-sf",
-        str(scenario),
-        "-i",
-        HOST,
-        "-p",
-        str(port),
-        "-m",
-        "1",
-    ]
-    arguments += ["-nostdin", "-timeout", str(CALL_S), "-timeout_error", "-trace_err", "-s", NUMBER]
-    return await asyncio.create_subprocess_exec(
-        *arguments, cwd=place, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+def _settings(ports: dict[str, int]) -> Settings:
+    """The embedded defaults, with a trunk for each of the cast and a route to each number."""
+    return replace(
+        Settings(),
+        listen=(f"udp:{HOST}:0", f"tcp:{HOST}:0"),
+        trunks={
+            name: TrunkSettings(address=f"{HOST}:{port}", match=(f"{HOST}:{port}",))
+            for name, port in ports.items()
+        },
+        routes=tuple(
+            RouteSettings(user=f"^\\+{number[1:]}$", to=(name,)) for name, number in NUMBERS.items()
+        ),
     )
 
 
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+async def _settled(server: Server) -> None:
+    """Wait until the proxy, too, is through with the calls."""
+    for _ in range(round(SETTLE_S / _TURN_S)):
+        if not server.engine.calls:
+            return
+        await asyncio.sleep(_TURN_S)
+
+
+def _fault(records: Sequence[SpanRecord]) -> str:
+    """What the trace says that must not be; nothing if the transfer came to its end."""
+    outcomes = [span.attributes.get("sip.transfer.outcome") for span in records if span.name == "transfer"]
+    return "" if outcomes == ["completed"] else f"transfers in the trace: {outcomes or 'none'}"

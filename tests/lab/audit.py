@@ -14,6 +14,7 @@ from .phone import Phone
 def remains(core: Core) -> list[str]:
     """What the core still holds."""
     shared, endpoint = core.engine.shared, core.engine.endpoint
+    pending = shared.pending
     held = {
         "legs": len(shared.legs),
         "calls": len(shared.calls),
@@ -24,7 +25,10 @@ def remains(core: Core) -> list[str]:
         "their users": len(endpoint._users),
         "merge keys": len(endpoint._merged),
         "timers": len(endpoint.timers),
-        "pending transfers": len(shared.pending),
+        "pending transfers": len(pending),
+        "names of pending transfers": len(pending._by_token) + len(pending._by_span),
+        "more names of them": len(pending._by_replaces) + len(pending._by_referral),
+        "subscriptions": len(pending._by_subscription),
         "spans in the book": len(core.book),
         **{f"calls on {name}": trunk.calls for name, trunk in shared.router.trunks.items()},
     }

@@ -141,9 +141,10 @@ class Soak:
                     deeds += self._in_dialog(phone, session, usage)
                 if usage.live:
                     deeds += self._transfers(phone, usage)
-        if phone.referrals and phone.referrals[-1].usage is not None and not phone.referrals[-1].over:
-            newest, seconds = phone.referrals[-1], self.rng.choice((0, 60))
-            deeds.append((f"SUBSCRIBE {seconds}", lambda: newest.subscribes(seconds)))
+        newest = phone.referrals[-1] if phone.referrals else None
+        if newest is not None and newest.usage is not None and not (newest.over or newest.silent):
+            subscribes, seconds = newest.subscribes, self.rng.choice((0, 60))
+            deeds.append((f"SUBSCRIBE {seconds}", lambda: subscribes(seconds)))
         return deeds
 
     def _transfers(self, phone: Phone, usage: Usage) -> list[tuple[str, Deed]]:

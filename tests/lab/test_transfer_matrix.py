@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sipproxy.b2bua.events import TransferBegan
+from sipproxy.b2bua.settings import TransferSettings
 
 from .referral import LEAVES, WAITS
 from .styles import CARRIERS
@@ -25,6 +26,7 @@ from .transfers import (
 )
 
 # What is counted as come back, where the INVITE has more of them.
+NO_LIMIT = TransferSettings(refer_to_octets=0)
 SEEN = {"all": {"traceparent", "marker", "referred-by", "previous-trace-id"}, "none": set[str]()}
 DECISIONS = {"all": "adopted", "traceparent": "adopted", "previous-trace-id": "linked", "none": "new"}
 
@@ -33,7 +35,7 @@ DECISIONS = {"all": "adopted", "traceparent": "adopted", "previous-trace-id": "l
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("carriers", CARRIERS)
 def test_relay(make_lab: MakeLab, kind: str, by: str, carriers: str) -> None:
-    lab, alice, bob, carol = cast(make_lab, "relay", by=by)
+    lab, alice, bob, carol = cast(make_lab, "relay", by=by, transfer=NO_LIMIT)
     first = alice.trace_id if by == "callee" else bob.trace_id
     alice.style.keeps = CARRIERS[carriers]
     if kind == "attended":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sipproxy.b2bua.events import Counted, TransferBegan
+from sipproxy.b2bua.settings import TransferSettings
 from sipproxy.propagation.settings import Carrier, TrunkTrace
 
 from .core import HOSTS
@@ -180,7 +181,8 @@ def test_the_names_are_those_of_the_trunk(make_lab: MakeLab) -> None:
         trunks={
             "alice": trunk("alice", refer="relay", trace=TrunkTrace(send=send)),
             "bob": trunk("bob", refer="relay"),
-        }
+        },
+        transfer=TransferSettings(refer_to_octets=0),
     )
     alice, bob, carol = lab.cast("alice", "bob", "carol")
     alice.calls("bob", headers={"tracestate": "rojo=1,congo=t61"})

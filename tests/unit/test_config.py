@@ -388,9 +388,9 @@ def test_a_trunk_says_what_becomes_of_a_refer(load: Load, word: Refer | None) ->
 
 def test_transfers_wait_two_minutes_and_ten_thousand_at_a_time(load: Load) -> None:
     assert load("transfer:") == Settings()
-    assert load("transfer: {expires_s: 0.5}").transfer == TransferSettings(0.5, 10_000)
+    assert load("transfer: {expires_s: 0.5}").transfer == TransferSettings(expires_s=0.5, pending=10_000)
     assert load("transfer: {expires_s: 3600, pending: 1000000}").transfer == TransferSettings(
-        3600.0, 1_000_000
+        expires_s=3600.0, pending=1_000_000
     )
 
 
