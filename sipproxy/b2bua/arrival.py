@@ -18,7 +18,7 @@ from ..sip.message import Headers, Request
 from ..sip.refer import MARKER, REPLACES, Replaces
 from ..sip.uri import TOKEN, parse_uri
 from .events import Linked
-from .pending import Token, who_sent
+from .pending import Token, replaces_key, who_sent
 from .replacing import Dialogue, as_seen_by, check_replaceable, may_replace, named
 from .routing import Trunk
 from .shared import Shared
@@ -117,7 +117,10 @@ def _find_transfer(arrival: Arrival, shared: Shared, request: Request) -> Token:
         ("uri-header" if found.carrier == "uri-header" else "traceparent", pending.by_context(found.context)),
         ("marker", transfer),
         ("replaces", None if value is None else pending.by_replaces(value)),
-        ("referred-by", pending.by_referral(request, arrival.source_name)),
+        (
+            "referred-by",
+            None if arrival.source is None else pending.by_referral(request, arrival.source.name),
+        ),
         ("previous-trace-id", pending.by_previous(found.previous or _previous(arrival, request))),
     ]
     for _, witness in witnesses:
@@ -161,9 +164,7 @@ def _find_replaced(arrival: Arrival, shared: Shared, request: Request, token: To
         if replaced is None:
             arrival.replaces = str(value)  # the target may know it: a REFER vouches for that
             return
-        # A REFER vouches for whom we sent it to, and for whoever holds its token.
-        vouched = transfer is not None and transfer.transferee == arrival.source_name
-        if token is not Token.GOOD and not vouched and not may_replace(replaced, arrival.source):
+        if not _vouched(arrival, value, token) and not may_replace(replaced, arrival.source):
             raise RemoteProtocolError("a conversation of others", status=403)
         check_replaceable(replaced, value)
     except RemoteProtocolError as error:
@@ -173,6 +174,16 @@ def _find_replaced(arrival: Arrival, shared: Shared, request: Request, token: To
     arrival.replaced = replaced
     arrival.replaces = str(as_seen_by(replaced.target, value))
     arrival.target_uri = replaced.target.dialog.remote_target
+
+
+def _vouched(arrival: Arrival, value: Replaces, token: Token) -> bool:
+    """A REFER vouches for whoever holds its token, and for the trunk that we sent it to, as far as its own
+    Replaces goes.
+    """
+    transfer = arrival.transfer
+    if transfer is None or replaces_key(value) not in transfer.replaces_keys:
+        return False
+    return token is Token.GOOD or (arrival.source is not None and transfer.transferee == arrival.source.name)
 
 
 def _come_back(arrival: Arrival, shared: Shared, request: Request) -> None:

@@ -72,7 +72,9 @@ class Call(Parting):
             if desk is None:
                 desk = self.desk = self.shared.refer_desk(self)
             desk.refer(leg, tx, request, now)
-        elif leg.join is not None and method == "UPDATE":
+        elif method == "UPDATE" and (
+            leg.join is not None or (leg.peer is not None and leg.peer.join is not None)
+        ):
             leg.refuse(tx, 491, now)
         elif method == "INVITE" and (status := self._not_now(leg)):
             Relay(leg, tx).refuse(status, now, retry_after=2 if status == 500 else 0)
@@ -104,7 +106,10 @@ class Call(Parting):
             leg.forget()
 
     def unacknowledged(self, leg: Leg, answer: Answer, now: float) -> None:
-        """Nobody acknowledged our 2xx: the call ends (RFC 3261 section 13.3.1.4)."""
+        """Nobody acknowledged our 2xx: the call ends (RFC 3261 section 13.3.1.4), unless it has gone on
+        without.
+        """
         self.shared.count("no_ack", leg.trunk_name)
         answer.acknowledged(None, now)
-        self.hang_up("timeout", 'SIP;cause=408;text="No ACK"', now)
+        if not leg.departed:
+            self.hang_up("timeout", 'SIP;cause=408;text="No ACK"', now)

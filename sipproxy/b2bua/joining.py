@@ -78,6 +78,7 @@ class Join:
         "answerer",
         "context",
         "cseq",
+        "lost",
         "offer",
         "offerer",
         "phase",
@@ -90,6 +91,7 @@ class Join:
         self.offerer = offerer
         self.answerer = answerer
         self.phase = Phase.ASKING
+        self.lost = False  # whoever would not is gone, dialog and all (RFC 3261 section 12.2.1.2)
         self.offer: Response | None = None
         self.cseq = 0  # of the offerer's INVITE
         self.context = offerer.context  # which that INVITE carried
@@ -170,7 +172,10 @@ class Join:
     # What comes back
 
     def sent(self, tx: ClientTransaction) -> None:
-        """It has left."""
+        """It has left: maybe only now, after its way was looked up, and too late."""
+        if self.phase is Phase.OVER:
+            self._withdrawal.want(tx, None, 0.0)  # with the first 1xx
+            return
         self._tx = tx
         if isinstance(tx, InviteClientTransaction):
             self.asked.invite_out = tx
@@ -193,6 +198,7 @@ class Join:
             if response.status == 491 and self.phase is not Phase.DESERTED:
                 self._later(now)
             else:
+                self.lost = response.status in (408, 481)
                 self._failed(response.status, "", now)
             return
         leg.dialog.refresh_target(response)
@@ -228,6 +234,7 @@ class Join:
     def timed_out(self, tx: ClientTransaction, now: float) -> None:
         """Silence."""
         if tx is self._tx:
+            self.lost = True
             self._failed(408, "timeout", now)
 
     def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
@@ -294,6 +301,9 @@ class Join:
 
 
 def is_busy(leg: Leg) -> bool:
-    """Whether an INVITE is open there, or a 2xx is not acknowledged."""
+    """Whether an offer is open there, or a 2xx is not acknowledged."""
+    for relay in leg.call.relays:
+        if relay.offers and relay.concerns(leg):
+            return True
     owes_ack = leg.peer is not None and leg.peer.answer is not None
     return leg.invite_in is not None or leg.invite_out is not None or leg.answer is not None or owes_ack

@@ -197,6 +197,8 @@ class Move(Hunt):
         """The target rings."""
         if not self.over and attempt is self.attempt:
             self._rang_at = self._rang_at or now
+            if response.to_tag:
+                attempt.leg_for(response)  # whose BYE may overtake its 2xx
             self.transfer.progressed(response.status, now)
             self._notifier.tell(response.status, now)
 
@@ -210,6 +212,10 @@ class Move(Hunt):
         leg.learn_allow(response)
         self.target = leg
         self.step = Step.JOINING
+        if leg.hung_up:
+            self._drop(leg, leg.invite_cseq, attempt.context, now)
+            self._fail(487, "", now)
+            return
         self._ring_ms = round((now - self._rang_at) * 1000) if self._rang_at else 0
         self._join = Join(Joining(self), leg, self.transferee, now)
         self._join.take(response, leg.invite_cseq, attempt.context, now)
@@ -233,7 +239,7 @@ class Move(Hunt):
         """Two legs hear each other."""
         self._join = None
         target, call, transfer = join.offerer, self.call, self.transfer
-        self._tell_settled(join, now)
+        self._tell_settled(join.context, now)
         call.chain = transfer.chain
         parent = transfer.context
         if transfer.fresh and self._replaced is None:
@@ -250,24 +256,24 @@ class Move(Hunt):
         self._notifier.tell(200, now, last=True)
         self._finish()
 
-    def _tell_settled(self, join: Join, now: float) -> None:
+    def _tell_settled(self, context: TraceContext, now: float) -> None:
         """The ACK of the target's INVITE has gone."""
         if self._replaced is None and self.call.root.sampled:
-            self.shared.facts.append(Milestone(join.context.span_id, "ACK", now))
-            self.shared.facts.append(Settled(join.context.span_id))
+            self.shared.facts.append(Milestone(context.span_id, "ACK", now))
+            self.shared.facts.append(Settled(context.span_id))
 
     def unjoined(self, join: Join, leg: Leg, status: int, error: str, now: float) -> None:
         """One of them would not; for the other one nothing has changed yet."""
         self._join = None
         target = join.offerer
         if self._replaced is None:
-            self._drop(join, now)
+            self._drop(join.offerer, join.cseq, join.context, now)
         elif leg is not target and join.offer is not None:
             answer_offer(self.transfer, target, join.offer, join.cseq, join, now)
         elif target.peer is None:
             target.call.hang_up("transferred", 'SIP;cause=487;text="Transfer failed"', now)
         self._fail(status, error, now)
-        if status in (408, 481) and not leg.departed:
+        if join.lost and not leg.departed:
             leg.call.broken(leg, now)
 
     def stranded(self, now: float) -> None:
@@ -278,13 +284,16 @@ class Move(Hunt):
         if self.call.talking and not self.gone:
             rejoin(self.transfer, self.transferor, self.transferee, now)
 
-    def _drop(self, join: Join, now: float) -> None:
+    def _drop(self, target: Leg, cseq: int, context: TraceContext, now: float) -> None:
         """The target that was called has nobody to talk to."""
-        target = join.offerer
-        if not target.departed:
-            target.send_ack(None, join.cseq, join.context, now)
-            self._tell_settled(join, now)
-            target.departed = True
+        if target.departed:
+            return
+        target.send_ack(None, cseq, context, now)
+        self._tell_settled(context, now)
+        target.departed = True
+        if target.hung_up:
+            target.forget()
+        else:
             Bye(target, end="cancelled").start(now, 'SIP;cause=487;text="Transfer failed"')
 
     # Who leaves meanwhile
@@ -301,7 +310,7 @@ class Move(Hunt):
             leg.departed = True
             leg.forget()
             if join is not None:
-                self._tell_settled(join, now)
+                self._tell_settled(join.context, now)
                 join.left(leg, now)
             return True
         self.abandon(now)
@@ -323,7 +332,7 @@ class Move(Hunt):
         target, offer = join.offerer, join.offer
         if self._replaced is None:
             join.stop(now)
-            self._drop(join, now)
+            self._drop(join.offerer, join.cseq, join.context, now)
         elif offer is not None:
             join.stop(now)
             answer_offer(self.transfer, target, offer, join.cseq, join, now)

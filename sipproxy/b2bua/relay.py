@@ -110,6 +110,11 @@ class Relay:
             self._withdrawal.want(self.client, None, now)
             self._fail(408, "timeout", now)
 
+    @property
+    def offers(self) -> bool:
+        """Whether it may hold an offer (RFC 3264)."""
+        return self._tx.request.method in _TARGET_REFRESH
+
     def concerns(self, leg: Leg) -> bool:
         """Whether that leg has asked, or is asked."""
         return leg is self._leg or leg is self._peer

@@ -20,7 +20,7 @@ class Restore(JoinUser):
         """What they had before is what they have."""
         if join.offer is not None:
             join.offerer.send_ack(None, join.cseq, join.context, now)
-        if status in (408, 481):
+        if join.lost:
             leg.call.broken(leg, now)
 
     def stranded(self, join: Join, now: float) -> None:
