@@ -192,6 +192,9 @@ def _come_back(arrival: Arrival, shared: Shared, request: Request) -> None:
     assert transfer is not None
     for carrier in arrival.carriers:
         shared.count("refer_carriers", arrival.source_name, carrier)
+    carried = arrival.found.context
+    if carried is not None and carried.span_id == transfer.context.span_id and not carried.tracestate:
+        carried.tracestate = transfer.context.tracestate  # Refer-To had no room for it
     uri = request.parsed_uri
     if not arrival.target_uri and shared.is_us(uri.host, uri.port):
         arrival.target_uri = transfer.uri

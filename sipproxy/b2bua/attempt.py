@@ -25,6 +25,7 @@ from .cancelling import Withdrawal
 from .ending import Bye
 from .events import Attempted, Concluded, Milestone, Moved, Progressed
 from .leg import Leg, cseq_of, hops_left, stamp
+from .naming import rename_dialogs
 from .rewrite import Identity, cross_request, without_headers
 from .routing import Trunk
 
@@ -128,6 +129,9 @@ class Attempt:
             if value is not None:  # the first; a second one (RFC 3325 section 9.1) stays as it is
                 line = f"P-Asserted-Identity: {stamp_pai(value, self.context)}"
                 headers.lines[headers.keys.index("p-asserted-identity")] = line
+        keys = request.headers.keys
+        if "target-dialog" in keys or "in-reply-to" in keys:
+            rename_dialogs(shared, request.headers, crossed.headers)
         if setup.replaces:
             crossed.headers.add("Replaces", setup.replaces)
         previous = setup.previous

@@ -370,6 +370,9 @@ class Move(Hunt):
         """A SUBSCRIBE for it (RFC 3515 section 2.4.4); whether it is this one."""
         if leg is not self._front or number not in (None, self._notifier.number):
             return False
+        if self._notifier.silent:
+            leg.refuse(tx, 481, now)
+            return True
         expires_s = tx.request.headers.first(EXPIRES_S)
         self._notifier.subscribed(tx, 60 if expires_s is None else min(expires_s, 3600), now)
         return True

@@ -15,12 +15,13 @@ from ..sip.dialog import Dialog
 from ..sip.flow import Flow
 from ..sip.headers import FROM
 from ..sip.message import Request, Response
-from ..sip.refer import REFERRED_BY, TARGET_DIALOG, ReferTo, TargetDialog
+from ..sip.refer import REFERRED_BY, TARGET_DIALOG, ReferTo
 from ..sip.transaction import ServerTransaction
 from .arrival import Arrival
 from .events import CallForgotten
 from .leg import Leg, hops_left
 from .lineage import Lineage
+from .naming import facing
 from .referring import mode_of, refer_to
 from .relaying import reported_status
 from .routing import Trunk
@@ -81,9 +82,7 @@ class Errand(Lineage):
         self.shared.pending.discard(transfer)  # of an earlier trunk's attempt
         forms = stamp_refer(transfer, self.target, trunk, contact, out, None)
         if self.leg is not None:
-            dialog = self.leg.dialog
-            value = str(TargetDialog(dialog.call_id, dialog.local_tag, dialog.remote_tag))
-            out.headers.set("Target-Dialog", value)
+            out.headers.set("Target-Dialog", str(facing(self.leg)))
         sender = self.request.headers.first(FROM)
         referred_by = self.request.headers.first(REFERRED_BY)
         if referred_by is None and sender is not None:

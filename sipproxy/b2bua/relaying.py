@@ -18,6 +18,7 @@ from ..sip.transaction import ClientTransaction, ServerTransaction
 from ..sip.values import LWS
 from .inviting import known_as
 from .leg import Leg
+from .naming import rename_dialogs
 from .relay import Relay
 from .replacing import Dialogue
 from .stamping import expect, stamp_refer
@@ -83,6 +84,7 @@ class RelayedRefer(Relay):
         out, hop = peer.cross_bare(request)
         subscription.cseq_out = peer.dialog.local_cseq
         contact = shared.contact(peer.flow)
+        rename_dialogs(shared, request.headers, out.headers)
         forms = stamp_refer(transfer, self._target, peer.trunk, contact, out, self._replaced)
         referred_by = request.headers.first(REFERRED_BY)
         if referred_by is None:

@@ -9,6 +9,7 @@ from ..propagation.writing import Row, write_sip
 from ..sip.message import Request
 from ..sip.refer import MARKER, ReferTo, Replaces
 from ..sip.values import NameAddr
+from .naming import replied_to
 from .pending import referral_key, replaces_key
 from .replacing import Dialogue, as_seen_by
 from .routing import Trunk
@@ -51,6 +52,10 @@ def stamp_refer(
         if replaced is not None:
             replaces = as_seen_by(replaced.target, replaces)
             forms = (forms[0], replaces)
+    target.headers = [
+        (name, replied_to(transfer.shared, text) if name.lower() == "in-reply-to" else text)
+        for name, text in target.headers
+    ]
     value = target.written(uri, rows, replaces)
     most = transfer.shared.pending.settings.refer_to_octets or len(value)
     while len(value) > most and rows and transfer.token:

@@ -129,7 +129,7 @@ def test_a_span_too_many_or_too_few_is_found(tmp_path: Path) -> None:
         ("X-Last", "traceparent: 00-x\nX-Last", "stands there twice"),
         ("Max-Forwards: 69", "Max-Forwards: 70", "not one less"),
         ("Via: ", "Via: SIP/2.0/UDP h\nVia: ", "not only our Via"),
-        ("Call-ID: ours", "Call-ID: theirs", "has the caller's Call-ID"),
+        ("Call-ID: ours", "Call-ID: theirs", "has a Call-ID of another leg"),
         ("<sip:127.0.0.1:5060>", '"us" <sip:127.0.0.1:5060>', "Contact"),
         ("To: <sip:x@h>", "To: <sip:x@h>;tag=1", "there was no 'bob INVITE'"),
         ("tag=ours", "tag=caller-1", "tags of another dialog"),
@@ -140,6 +140,53 @@ def test_a_message_that_differs_is_found(tmp_path: Path, old: str, new: str, fou
     heard = HEARD.replace(old, new)
     assert heard != HEARD
     assert any(found in failure for failure in failures(tmp_path, [CLIENT, ROOT], heard=heard))
+
+
+def test_what_a_transfer_leaves_behind_is_compared(tmp_path: Path) -> None:
+    other = replace(
+        ROOT, trace_id="c" * 32, span_id="c" * 16, parent_id="", links=(Link(TRACE, "b" * 16, {}),)
+    )
+    linked = SCENARIO.replace("carried_by: [bob INVITE]}", "known_as: here, previous_of: [bob INVITE]}")
+    linked = linked.replace("wire:", "  - {span: INVITE server, parent: none, links: [here]}\nwire:")
+    heard = HEARD.replace("\n\n", f"\nprevious-trace-id: {TRACE};span={'b' * 16}\n\n")
+    assert failures(tmp_path, [ROOT, CLIENT, other], heard=heard, scenario=linked) == []
+    assert failures(tmp_path, [ROOT, CLIENT, replace(other, links=())], heard=heard, scenario=linked) == [
+        "INVITE server: links [] instead of ['here']"
+    ]
+    wrong = heard.replace("span=b", "span=a")
+    assert "says" in failures(tmp_path, [ROOT, CLIENT, other], heard=wrong, scenario=linked)[0]
+    marked = heard.replace("To: <sip:x@h>", "To: <sip:x@h;sipproxy-ref=1>")
+    assert failures(tmp_path, [ROOT, CLIENT, other], heard=marked, scenario=linked) == [
+        "bob INVITE: the marker of a transfer went on"
+    ]
+
+
+def test_a_refer_that_says_two_things_is_found(tmp_path: Path) -> None:
+    carried, asked = f"00-{TRACE}-{'b' * 16}-01", f"00-{TRACE}-{'a' * 16}-01"
+    refer = SENT.replace("INVITE", "REFER").replace(
+        "Subject", f"Refer-To: <sip:c@h;sipproxy-ref=1?traceparent={asked}&a=b>\nSubject"
+    )
+    (tmp_path / "scenario.yaml").write_text(SCENARIO)
+    (story,) = read(tmp_path / "scenario.yaml")
+    found = [message(HEARD, received=True), message(refer, received=True)]
+    seen = {"alice": [message(SENT, received=False)], "bob": found}
+    wrong = Expectation(story, [CLIENT, ROOT], seen, {"bob": "127.0.0.3:5070"}).failures()
+    assert wrong == [f"bob REFER: Refer-To asks for {[asked]}, carries {[carried]}"]
+
+
+def test_what_is_given_stands_for_itself_in_every_take(tmp_path: Path) -> None:
+    takes = "takes:\n  one: {given: {subject: hello, who: bob}}\n  two: {given: {subject: bye, who: bob}}\n"
+    text = SCENARIO.replace("Subject: hello, X-Secret", "Subject: '{subject}', X-Secret").replace(
+        "message: bob INVITE", "message: '{who} INVITE'"
+    )
+    (tmp_path / "scenario.yaml").write_text(text + takes)
+    seen = {"alice": [message(SENT, received=False)], "bob": [message(HEARD, received=True)]}
+    for story in read(tmp_path / "scenario.yaml"):
+        places = {"bob": "127.0.0.3:5070", **{name: str(value) for name, value in story.given.items()}}
+        wrong = Expectation(story, [CLIENT, ROOT], seen, places).failures()
+        assert wrong == (
+            [] if story.given["subject"] == "hello" else ["bob INVITE: Subject is 'hello' instead of 'bye'"]
+        )
 
 
 def test_takes_change_the_scenario_and_its_first_span(tmp_path: Path) -> None:
@@ -189,8 +236,11 @@ def test_every_scenario_file_can_be_read_and_finds_its_cast() -> None:
     stories: list[Story] = all_stories()
     assert len({story.name for story in stories}) == len(stories)
     for story in stories:
-        for member in story.cast.values():
-            assert member.plays in (NOBODY, SILENCE) or story.script(member).is_file(), (
-                story.name,
-                member.plays,
-            )
+        for name, member in story.cast.items():
+            if isinstance(member.plays, str):
+                there = member.plays in (NOBODY, SILENCE) or story.script(member.plays).is_file()
+                assert there, (story.name, member.plays)
+            else:
+                given = {place: "h" for each in story.cast for place in (each, f"{each}.number")}
+                given |= {name: str(value) for name, value in story.given.items()}
+                assert story.composed(name, {**given, "proxy": "h", "me": name, "contact": "h"})

@@ -17,6 +17,7 @@ from .story import ExpectedMessage, ExpectedSpan, Scalar, Story
 Seen = Mapping[str, Sequence[wire.Message]]  # by member of the cast
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_IN_REFER_TO = re.compile(r"[?&]traceparent=([^&>]*)")
 _OUR_NAMES = {"traceparent", "tracestate", "x-traceparent", "previous-trace-id", "otel-trace-id"}
 
 
@@ -33,10 +34,13 @@ class Expectation:
         self._spans = spans
         self._seen = seen
         self._places = places
+        self._known_as: dict[str, str] = {}  # trace-id/span-id
+        self._links: list[tuple[str, list[str], list[str]]] = []  # where, wanted, actual
 
     def failures(self) -> list[str]:
         """All differences."""
-        return [*self._all_spans(), *self._all_messages(), *self._relayed_invites()]
+        spans = [*self._all_spans(), *self._all_links()]
+        return [*spans, *self._all_messages(), *self._in_refer_to(), *self._relayed_invites()]
 
     # Spans
 
@@ -83,12 +87,23 @@ class Expectation:
                 yield f"{where}: there should be no event {event}"
         if expected.status is not None and span.status != expected.status:
             yield f"{where}: status {span.status} instead of {expected.status}"
-        links = [f"{link.trace_id}/{link.span_id}" for link in span.links]
-        if expected.links is not None and links != expected.links:
-            yield f"{where}: links {links} instead of {expected.links}"
+        if expected.known_as:
+            self._known_as[expected.known_as] = f"{span.trace_id}/{span.span_id}"
+        if expected.links is not None:
+            links = [f"{link.trace_id}/{link.span_id}" for link in span.links]
+            self._links.append((where, expected.links, links))
         for name in expected.carried_by:
             yield from self._carried(where, name, span)
+        for name in expected.previous_of:
+            yield from self._previous(where, name, span)
         yield from self._siblings(where, expected.children, children(self._spans, span))
+
+    def _all_links(self) -> Iterator[str]:
+        """Compared last, since a link may point to a span that is looked at later."""
+        for where, wanted, actual in self._links:
+            if sorted(self._known_as.get(link, link) for link in wanted) != sorted(actual):
+                known = {link: name for name, link in self._known_as.items()}
+                yield f"{where}: links {[known.get(link, link) for link in actual]} instead of {wanted}"
 
     def _parent(self, where: str, parent: str, span: Span) -> Iterator[str]:
         if parent == "none":
@@ -107,11 +122,29 @@ class Expectation:
             if match is None or match.groups() != (span.trace_id, span.span_id):
                 yield f"{where}: {name!r} carries {rows} instead of 00-{span.trace_id}-{span.span_id}-.."
 
+    def _previous(self, where: str, name: str, span: Span) -> Iterator[str]:
+        messages = wire.pick(self._seen, name)
+        if not messages:
+            yield f"{where}: there was no {name!r}"
+        for message in messages:
+            rows = message.values("previous-trace-id")
+            if rows != [f"{span.trace_id};span={span.span_id}"]:
+                yield f"{where}: {name!r} says {rows} instead of {span.trace_id};span={span.span_id}"
+
+    def _in_refer_to(self) -> Iterator[str]:
+        """What a REFER carries and what its Refer-To asks the new call to carry is the same."""
+        for name in self._seen:
+            for message in wire.pick(self._seen, f"{name} REFER"):
+                for refer_to in message.values("Refer-To"):
+                    asked, carried = _IN_REFER_TO.findall(refer_to), message.values("traceparent")
+                    if asked and asked != carried:
+                        yield f"{name} REFER: Refer-To asks for {asked}, carries {carried}"
+
     # Messages
 
     def _all_messages(self) -> Iterator[str]:
         for expected in self._story.wire:
-            messages = wire.pick(self._seen, expected.message)
+            messages = wire.pick(self._seen, self._filled(expected.message))
             if expected.times is None and not messages:
                 yield f"there was no {expected.message!r}"
             if expected.times is not None and len(messages) != expected.times:
@@ -120,7 +153,7 @@ class Expectation:
                 yield from self._message(expected, message)
 
     def _message(self, expected: ExpectedMessage, message: wire.Message) -> Iterator[str]:
-        where = expected.message
+        where = self._filled(expected.message)
         if expected.start_line is not None:
             yield from self._value(f"{where}: start line", expected.start_line, message.start_line)
         if expected.transport is not None and message.transport != expected.transport:
@@ -132,7 +165,7 @@ class Expectation:
             if len(values) > 1:
                 yield f"{where}: {name} stands there {len(values)} times: {values}"
             yield from self._value(f"{where}: {name}", wanted, values[0] if values else None)
-        for name in expected.unchanged:
+        for name in map(self._filled, expected.unchanged):
             values = message.values(name)
             written = [m.values(name) for each in self._seen.values() for m in each if not m.received]
             if not values or values not in written:
@@ -143,28 +176,36 @@ class Expectation:
 
     def _relayed_invites(self) -> Iterator[str]:
         """What holds for the INVITE of every leg that the proxy grew, whatever the scenario."""
-        callers = {name for name, member in self._story.cast.items() if member.side == "caller"}
-        written = [message for name in callers for message in self._seen[name] if not message.received]
-        sent = [message for message in written if message.start_line.startswith("INVITE ")]
+        written = [message for each in self._seen.values() for message in each if not message.received]
+        sent = [message for message in written if message.kind == "INVITE"]
+        hops = {int(m.values("Max-Forwards")[0]) - 1 for m in sent}
+        if any(message.start_line.startswith("REFER ") for message in written):
+            hops |= set(range(max(hops)))  # a transfer has what its call has left
         strange_ids = {m.values("Call-ID")[0] for m in sent}
-        for name in self._seen.keys() - callers:
+        for name in self._seen:
             for message in wire.pick(self._seen, f"{name} INVITE"):
                 where = f"{name} INVITE"
-                hops = {int(m.values("Max-Forwards")[0]) - 1 for m in sent}
                 left = int(message.values("Max-Forwards")[0])
                 if left not in hops:
                     yield f"{where}: Max-Forwards {left} is not one less than it was"
                 if len(message.values("Via")) != 1 or "," in message.values("Via")[0]:
                     yield f"{where}: not only our Via: {message.values('Via')}"
                 if message.values("Call-ID")[0] in strange_ids:
-                    yield f"{where}: has the caller's Call-ID"
+                    yield f"{where}: has a Call-ID of another leg"
                 if not re.fullmatch(r"<sip:[^<>@\s]+>", ", ".join(message.values("Contact"))):
                     yield f"{where}: Contact {message.values('Contact')} is not just one <sip:host:port>"
                 if "tag=" in message.values("To")[0] or "tag=caller-" in message.values("From")[0]:
                     yield f"{where}: tags of another dialog: {message.values('From')} {message.values('To')}"
+                if "sipproxy-ref" in message.text:
+                    yield f"{where}: the marker of a transfer went on"
                 ours = [row.lower() for row, _ in message.rows if row.lower() in _OUR_NAMES]
                 if len(ours) != len(set(ours)):
                     yield f"{where}: a trace header stands there twice: {ours}"
+
+    def _filled(self, text: str) -> str:
+        for place, value in self._places.items():
+            text = text.replace(f"{{{place}}}", value)
+        return text
 
     def _value(self, where: str, wanted: Scalar, actual: Value) -> Iterator[str]:
         if isinstance(wanted, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,13 @@ class Stage:
             match = place.host if is_tcp and member.side == "caller" else place.known_as
             address = place.known_as + (";transport=tcp" if is_tcp else "")
             trunks[member.trunk] = {"address": address, "match": [match]}
-        routes = [{"from": source, "to": self._trunks("callee")} for source in self._trunks("caller")]
+        routes = [
+            {"from": source, "user": f"^{re.escape(member.number)}$", "to": [member.trunk]}
+            for member in self._story.cast.values()
+            if member.number is not None
+            for source in trunks
+        ]
+        routes += [{"from": source, "to": self._trunks("callee")} for source in self._trunks("caller")]
         host = "[::1]" if any(":" in place.host for place in self._places.values()) else "127.0.0.1"
         base = {
             "listen": [f"udp:{host}:0", f"tcp:{host}:0"],
@@ -150,10 +157,17 @@ class Stage:
             line.ends = ((host, int(port)), (place.host, place.port))
             proxy_at = host_port(*line.address(1))
         headers = "\r\n".join([f"X-Scenario: {self._story.folder.name}", *member.headers])
-        filled: str = _filled(headers, self._addresses(proxy))
+        addresses = self._addresses(proxy)
+        filled: str = _filled(headers, addresses)
+        if isinstance(member.plays, str):
+            script = self._story.script(member.plays)
+        else:
+            script = self._folder / f"{name}.xml"
+            given = {**addresses, "me": name, "contact": place.known_as}
+            script.write_text(self._story.composed(name, given), "utf-8")
         return Role(
             name=name,
-            plays=self._story.script(member),
+            plays=script,
             host=place.host,
             port=place.port,
             transport=member.transport,
@@ -168,6 +182,8 @@ class Stage:
         found = {name: place.known_as for name, place in self._places.items()}
         found |= {f"{name}.port": place.known_as.rpartition(":")[2] for name, place in self._places.items()}
         found |= {f"{name}.host": place.host for name, place in self._places.items()}
+        found |= {f"{name}.number": member.number or "" for name, member in self._story.cast.items()}
+        found |= {name: str(value) for name, value in self._story.given.items()}
         if proxy is not None:
             found |= {"proxy": proxy.address("udp"), "proxy.tcp": proxy.address("tcp")}
         return found

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from . import yamlfile
+from . import acts, yamlfile
 from .proxy import ROOT
 
 SCENARIOS = ROOT / "sipp-scenarios"
+ACTS = SCENARIOS / "common/acts"
 NUMBER_CALLED = "+4915550001234"
 NOBODY = "nobody"
 SILENCE = "silence"
@@ -27,16 +28,19 @@ Scalar = str | bool | int | float
 
 @dataclass(slots=True)
 class Member:
-    """One member of the cast; `plays` is an XML file, `silence` (no answers) or `nobody` (a closed port)."""
+    """One member of the cast; `plays` is an XML file, a list of acts, `silence` (no answers) or `nobody` (a
+    closed port).
+    """
 
     __pydantic_config__ = _STRICT
     side: Literal["caller", "callee"]
-    plays: str
+    plays: str | list[str | dict[str, dict[str, acts.Value]]]
     trunk: str | None = None  # whose peer it is; none: the proxy does not know it
     host: str | None = None  # default: a loopback address of its own
     transport: Literal["udp", "tcp"] = "udp"
     line: Literal["clean", "lossy"] = "clean"
     dials: str = NUMBER_CALLED
+    number: str | None = None  # whoever dials it reaches this member's trunk
     calls: int = 1
     headers: list[str] = field(default_factory=list)  # rows that its XML puts where it says [headers]
     keys: dict[str, str] = field(default_factory=dict)
@@ -54,8 +58,10 @@ class ExpectedSpan:
     events: list[str | int] = field(default_factory=list)  # must occur, in this order
     no_events: list[str | int] = field(default_factory=list)
     status: Literal["unset", "ok", "error"] | None = None
-    links: list[str] | None = None  # trace-id/span-id; None: whatever
+    links: list[str] | None = None  # trace-id/span-id, or what another span is known as; None: whatever
+    known_as: str = ""
     carried_by: list[str] = field(default_factory=list)  # messages whose traceparent names this very span
+    previous_of: list[str] = field(default_factory=list)  # messages whose previous-trace-id names it
     children: list[ExpectedSpan] = field(default_factory=list)
 
 
@@ -81,6 +87,7 @@ class Story:
     __pydantic_config__ = _STRICT
     story: str
     cast: dict[str, Member]
+    given: dict[str, Scalar] = field(default_factory=dict)  # what `{name}` stands for, beside addresses
     proxy: dict[str, Any] = field(default_factory=dict)
     spans: list[ExpectedSpan] | None = None  # None: not looked at
     every_span: dict[str, Scalar] = field(default_factory=dict)
@@ -93,10 +100,17 @@ class Story:
         """Whether a member lives at ::1."""
         return any(":" in (member.host or "") for member in self.cast.values())
 
-    def script(self, member: Member) -> Path:
+    def script(self, plays: str) -> Path:
         """The XML file that a member plays: from its own folder, or shared (`common/...`)."""
-        own = self.folder / member.plays
-        return own if own.exists() else SCENARIOS / member.plays
+        own = self.folder / plays
+        return own if own.exists() else SCENARIOS / plays
+
+    def composed(self, name: str, given: Mapping[str, str]) -> str:
+        """The XML of a member that plays a list of acts; `given` are addresses and the like."""
+        plays = self.cast[name].plays
+        assert not isinstance(plays, str)
+        chosen = [(act, {}) if isinstance(act, str) else next(iter(act.items())) for act in plays]
+        return acts.compose(f"{self.name}, {name}", chosen, (self.folder, ACTS), given)
 
 
 _STORY = TypeAdapter(Story)
