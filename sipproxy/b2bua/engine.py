@@ -130,6 +130,11 @@ class Engine:
         """How many are in progress."""
         return len(self.shared.calls)
 
+    @property
+    def busy(self) -> bool:
+        """Whether there are calls, or transfers whose new call is still to come."""
+        return bool(self.shared.calls) or self.shared.awaited > 0
+
     def _start_probes(self, now: float) -> None:
         for trunk in self.shared.router.trunks.values():
             if trunk.settings.health.options_every_s > 0:

@@ -143,7 +143,7 @@ class Forward:
         elif uri.is_sip and self.shared.is_us(uri.host, uri.port):
             target = plain_uri(uri.with_host(trunk.address.shown))
         else:
-            target = plain_uri(request.uri)
+            target = request.uri[: -len(uri.headers) - 1] if uri.headers else request.uri
         routes = [
             route.with_tag("")
             for route in request.headers.every(ROUTE)

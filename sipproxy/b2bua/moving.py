@@ -119,6 +119,8 @@ class Move(Hunt):
             response.headers.add("Unsupported", "explicitsub")
             self.transfer.refused(420, "", now)
             self._notifier.user = None
+            if leg is not self.transferor:
+                leg.forget()
             self._finish()
             self.shared.endpoint.respond(tx, response, now)
             return

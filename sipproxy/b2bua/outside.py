@@ -53,7 +53,7 @@ class Errand(Lineage):
         self.request = request
         self.source = arrival.source
         self.status = 0
-        self.target: ReferTo = refer_to(request)
+        self.target: ReferTo = refer_to(request, shared)
         self.leg: Leg | None = None
         self.transfer: Transfer | None = None
         self._open = 0
@@ -133,9 +133,11 @@ def target_leg(shared: Shared, request: Request, source: Trunk | None) -> Leg | 
     if value is None:
         return None
     leg = shared.legs.get(f"{value.remote_tag} {value.local_tag}")
-    if leg is None or leg.dialog.call_id != value.call_id or leg.trunk is not source or not leg.call.talking:
+    if leg is None or leg.dialog.call_id != value.call_id or not leg.call.talking:
         return None
-    return leg
+    # By name: a reload makes trunks anew. Strangers are all alike, and so nobody.
+    same = source is not None and leg.trunk is not None and leg.trunk.name == source.name
+    return leg if same else None
 
 
 def errand_for(shared: Shared, request: Request, arrival: Arrival, origin: Origin, now: float) -> Errand:

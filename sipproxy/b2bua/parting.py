@@ -106,7 +106,7 @@ class Parting(Couple):
             self._early_bye(leg, tx, request, now)
             return
         if self.stage >= Stage.ENDING or leg.departed:
-            self._peer_hung_up = True
+            self._peer_hung_up = self._peer_hung_up or not leg.departed
             ok(leg, tx, request, now)  # it crossed ours
             return
         if self._leaves_a_transfer(leg, tx, now):

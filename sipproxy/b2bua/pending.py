@@ -66,6 +66,7 @@ class PendingTransfers:
             self._drop(self._order.popleft(), now)
         transfer.expires_at = now + self.settings.expires_s
         self._order.append(transfer)
+        transfer.awaits(True)
         if transfer.token:
             self._by_token[transfer.token] = transfer
         self._by_span[transfer.context.span_id] = transfer
@@ -119,6 +120,7 @@ class PendingTransfers:
 
     def _drop(self, transfer: Transfer, now: float) -> None:
         self.discard(transfer)
+        transfer.awaits(False)
         transfer.expired(now)
 
     # How a new call is recognised

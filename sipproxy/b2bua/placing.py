@@ -59,8 +59,8 @@ class Placing:
         text = self.target_uri or self.request.uri
         uri = parse_uri(text)
         if uri.is_sip and self.shared.is_us(uri.host, uri.port):
-            text = uri.with_host(trunk.address.shown)
-        return plain_uri(text)
+            return plain_uri(uri.with_host(trunk.address.shown))  # a marker of somebody else's is for him
+        return text[: -len(uri.headers) - 1] if uri.headers else text
 
     def caller_leg(self) -> Leg | None:
         """A dialog of its own towards the caller, for one of the callee's."""

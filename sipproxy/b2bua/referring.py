@@ -16,7 +16,7 @@ from ..propagation.carriers import CONTEXT_HEADERS, extract_sip
 from ..propagation.settings import TrunkTrace
 from ..sip.headers import MAX_FORWARDS, key_of
 from ..sip.message import Request
-from ..sip.refer import REFER_TO, ReferTo
+from ..sip.refer import MARKER, REFER_TO, ReferTo, without_parameters
 from ..sip.transaction import ServerTransaction
 from .call import Call
 from .events import Linked
@@ -25,6 +25,7 @@ from .moving import Move
 from .relaying import RelayedEvent, RelayedRefer, Subscription, event_of
 from .replacing import Dialogue, check_replaceable, may_replace, named
 from .settings import Refer
+from .shared import Shared
 from .transfer import Transfer
 
 _DEFAULT_TRACE = TrunkTrace()
@@ -50,7 +51,7 @@ class Referring:
         Raises RemoteProtocolError for one that cannot be read.
         """
         call, peer = self.call, leg.peer
-        target = refer_to(request)
+        target = refer_to(request, call.shared)
         if target.refused:
             call.shared.count("refer_header", leg.trunk_name)
         mode = mode_of(leg, peer)
@@ -157,6 +158,8 @@ class Referring:
         if not self.relayed and self._lingering:
             legs, self._lingering = self._lingering, ()
             self.call.desk = None
+            for relay in list(self.call.relays):
+                relay.abandon(now)
             for leg in legs:
                 leg.forget()
                 leg.peer = None
@@ -168,12 +171,16 @@ class Referring:
         return bool(self.relayed)
 
 
-def refer_to(request: Request) -> ReferTo:
-    """The one Refer-To of a REFER. Raises RemoteProtocolError (400) where there is none, or more than one."""
+def refer_to(request: Request, shared: Shared) -> ReferTo:
+    """The one Refer-To of a REFER, without a marker of ours: that is another transfer's. Raises
+    RemoteProtocolError (400) where there is none, or more than one.
+    """
     found = request.headers.every(REFER_TO)
     if len(found) != 1:
         raise RemoteProtocolError("a REFER has one Refer-To")
     target = found[0]
+    if shared.is_us(target.parsed.host, target.parsed.port):
+        target.uri = without_parameters(target.uri, MARKER)
     if target.headers:
         target.headers = [pair for pair in target.headers if not is_context(pair[0])]
     return target

@@ -30,6 +30,7 @@ from .events import Concluded, Milestone, Progressed, Transacted
 from .leg import Leg, cseq_of
 
 _TARGET_REFRESH = ("INVITE", "UPDATE")
+_WITH_CONTACT = (*_TARGET_REFRESH, "REFER", "SUBSCRIBE")  # in their 2xx (RFC 3515, RFC 6665)
 _DEFAULT_TRACE = TrunkTrace()
 
 
@@ -89,6 +90,7 @@ class Relay:
     def refuse(self, status: int, now: float, *, retry_after: int = 0) -> None:
         """Answer it ourselves."""
         self._tell_begun(self._tx.request, now)
+        self._reminder.drop()
         self.done = True
         if self._context is not None:
             self._tell(Concluded(self._context.span_id, status, "", now, self._tx.repeats, None, True))
@@ -161,7 +163,7 @@ class Relay:
             leg.call.session_refreshed(response, now)
         self._finish(response.status, "", now)
         leg.shared.endpoint.respond(
-            self._tx, leg.cross_back(self._tx, response, target=success and refresh), now
+            self._tx, leg.cross_back(self._tx, response, target=success and method in _WITH_CONTACT), now
         )
         if method == "INVITE" and success:
             self._await_ack(now)

@@ -134,6 +134,7 @@ class Shared:
         self.open_invites: dict[InviteServerTransaction, Cancellable] = {}
         self.sessions = SessionIds()
         self.finished = Finished()
+        self.awaited = 0  # transfers whose new call is still to come: a proxy that drains waits for them
         self.pending: PendingTransfers  # set by the engine, as is the next
         self.refer_desk: Callable[[Call], Referring]
         self.challenges = Challenges(endpoint)

@@ -58,6 +58,7 @@ class Transfer:
     """
 
     __slots__ = (
+        "_awaited",
         "_owner",
         "_reminder",
         "_reported",
@@ -110,6 +111,7 @@ class Transfer:
         self.subscription = ""
         self.expires_at = 0.0
         self.placed_by = ""  # Call-ID and From tag of the new call
+        self._awaited = False
         self.live = False  # the new call is being set up now
         self._reported = 0
         self._reminder: Reminder | None = None
@@ -143,8 +145,15 @@ class Transfer:
             self.stage = Stage.REFUSED
             self._end("refused", status, error, now)
 
+    def awaits(self, wanted: bool) -> None:
+        """Whether its new call is still to come."""
+        if wanted is not self._awaited:
+            self._awaited = wanted
+            self.shared.awaited += 1 if wanted else -1
+
     def placed(self, who: str) -> None:
         """The new call is here; `who` is its Call-ID and From tag."""
+        self.awaits(False)
         self.placed_by = who
         self.live = True
         if not self.over:
@@ -215,6 +224,7 @@ class Transfer:
 
     def _end(self, outcome: str, status: int, error: str, now: float, *, source: str = "") -> None:
         self.over = True
+        self.awaits(False)
         if self._reminder is not None:
             self._reminder.drop()
         self.shared.count("transfers", which=outcome)

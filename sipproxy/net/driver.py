@@ -54,7 +54,7 @@ class Driver:
         self._armed_at = 0.0
         self._lookups: set[asyncio.Task[None]] = set()
         self._unresolved: set[str] = set()
-        self.idle = asyncio.Event()  # set while no call is in progress
+        self.idle = asyncio.Event()  # set while no call is in progress, nor a transfer
 
     def attach(self, engine: Engine) -> None:
         """From now on this engine is carried."""
@@ -101,7 +101,7 @@ class Driver:
         if facts:
             self._tell(facts, self._clock())
         self._arm(engine)
-        if engine.calls:
+        if engine.busy:
             self.idle.clear()
         else:
             self.idle.set()

@@ -131,7 +131,7 @@ class ReferTo:
             else:
                 headers.append((name.rstrip(LWS), value))
         plain = written[: -len(uri.headers) - 1] if uri.headers else written.removesuffix("?")
-        return cls(without_parameters(plain, "method", MARKER), headers, replaces, refused)
+        return cls(without_parameters(plain, "method"), headers, replaces, refused)
 
     def written(self, uri: str, extra: list[tuple[str, str]], replaces: Replaces | None) -> str:
         """As a Refer-To value for `uri`. `extra` headers come first and replace those of the same name; a tel
