@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..propagation.settings import Carrier
 from ..propagation.writing import stamp_pai
+from ..sip.build import cseq_of, hops_left
 from ..sip.dialog import Dialog
 from ..sip.flow import Flow
 from ..sip.headers import FROM, TO
@@ -24,7 +25,7 @@ from ..sip.transaction import ClientTransaction, InviteClientTransaction
 from .cancelling import Withdrawal
 from .ending import Bye
 from .events import Attempted, Concluded, Milestone, Moved, Progressed
-from .leg import Leg, cseq_of, hops_left, stamp
+from .leg import Leg, stamp
 from .naming import rename_dialogs
 from .rewrite import Identity, cross_request, without_headers
 from .routing import Trunk

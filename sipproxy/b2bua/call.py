@@ -11,11 +11,12 @@ ENDING     last BYE answered       forgotten                          ENDED
 
 from __future__ import annotations
 
+from ..sip.build import cseq_of
 from ..sip.message import Request, Response
 from ..sip.transaction import ServerTransaction
 from .answer import Answer
 from .couple import Stage
-from .leg import Leg, cseq_of
+from .leg import Leg
 from .parting import Parting
 from .relay import Relay
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..errors import RemoteProtocolError
 from ..propagation.correlation import Origin, Sampler
 from ..propagation.settings import Accept, PropagationSettings
-from ..sip.build import respond_to
+from ..sip.build import hops_left, respond_to
 from ..sip.endpoint import Endpoint, Transmit
 from ..sip.flow import Flow, Listener
 from ..sip.headers import CSEQ, MAX_FORWARDS, PROXY_REQUIRE, REQUIRE
@@ -25,7 +25,6 @@ from .call import Call
 from .events import Fact, RequestArrived, Routed
 from .forward import Forward, between
 from .health import Probe
-from .leg import hops_left
 from .outside import about_a_call, errand_for, noted, target_leg
 from .pending import PendingTransfers, who_sent
 from .referring import Referring

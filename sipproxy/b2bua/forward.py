@@ -14,14 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..propagation.context import TraceContext
-from ..sip.build import respond_to
+from ..sip.build import cseq_of, hops_left, respond_to
 from ..sip.flow import UDP, Flow
 from ..sip.headers import ROUTE
 from ..sip.message import Request, Response
 from ..sip.transaction import ClientTransaction, ServerTransaction
 from ..sip.uri import parse_uri
 from .events import Attempted, CallForgotten, Concluded
-from .leg import cseq_of, hops_left, stamp
+from .leg import stamp
 from .rewrite import forward_request, forward_response, plain_uri
 from .routing import Trunk
 from .rules import DEFAULT_RULES

@@ -4,9 +4,11 @@ for.
 
 from __future__ import annotations
 
+from ..sip.build import respond_to
 from ..sip.headers import REQUIRE, key_of
 from ..sip.message import Headers, Request
 from ..sip.refer import REFERRED_BY, ReferTo
+from ..sip.transaction import ServerTransaction
 from ..sip.values import NameAddr
 from .leg import Leg
 from .rewrite import plain_uri
@@ -46,3 +48,18 @@ def is_silent(refer: Request) -> bool:
 def known_as(leg: Leg) -> str:
     """Who we are to that leg, as an address: what Referred-By says where the transferor does not say it."""
     return f"<{plain_uri(NameAddr.parse(leg.dialog.local).uri)}>"
+
+
+def answer_refer(front: Leg, tx: ServerTransaction, now: float, *, silent: bool) -> bool:
+    """Take a REFER with 202, or say that it asks for a subscription that we do not make (RFC 7614): False."""
+    refer, shared = tx.request, front.shared
+    taken = "require" not in refer.headers.keys or "explicitsub" not in refer.headers.tokens(REQUIRE)
+    response = respond_to(refer, 202 if taken else 420, to_tag=front.dialog.local_tag)
+    if taken:
+        response.headers.add("Contact", shared.contact(front.flow))
+        if silent:
+            response.headers.add("Refer-Sub", "false")
+    else:
+        response.headers.add("Unsupported", "explicitsub")
+    shared.endpoint.respond(tx, response, now)
+    return taken

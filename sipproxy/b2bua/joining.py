@@ -17,12 +17,13 @@ from __future__ import annotations
 from enum import IntEnum
 
 from ..propagation.context import TraceContext
+from ..sip.build import cseq_of
 from ..sip.message import Response
 from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, InviteClientTransaction
 from .cancelling import Withdrawal
 from .events import Attempted, Concluded
-from .leg import Leg, Rows, cseq_of
+from .leg import Leg, Rows
 from .lineage import Lineage
 from .rules import ALLOW
 from .transfer import Transfer

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..propagation.context import TraceContext
 from ..propagation.writing import write_sip
-from ..sip.build import respond_to
+from ..sip.build import hops_left, respond_to
 from ..sip.dialog import Dialog
 from ..sip.endpoint import UDP_LIMIT, ClientUser, Transmit
 from ..sip.flow import UDP, Flow
-from ..sip.headers import CSEQ, MAX_FORWARDS, RECORD_ROUTE, SUPPORTED
+from ..sip.headers import RECORD_ROUTE
 from ..sip.message import Headers, Message, Request, Response
 from ..sip.transaction import (
     ClientTransaction,
@@ -21,12 +21,12 @@ from ..sip.transaction import (
     InviteServerTransaction,
     ServerTransaction,
 )
-from ..sip.uri import Uri, parse_uri
 from .answer import Answer
 from .rewrite import Identity, cross_request, cross_response, size_of
-from .routing import TRANSPORTS, Trunk, is_ip
+from .routing import Trunk
 from .rules import DEFAULT_RULES, HeaderRules
-from .shared import Located, Shared
+from .shared import Shared
+from .way import Way
 
 if TYPE_CHECKING:
     from .call import Call
@@ -49,9 +49,6 @@ class Leg:
     """`role` is `caller` or `callee`: whose place it has in the call; `peer` is the leg on the other side."""
 
     __slots__ = (
-        "_held",
-        "_hop",
-        "_hop_flow",
         "ack",
         "ack_cseq",
         "answer",
@@ -71,7 +68,6 @@ class Leg:
         "invite_out",
         "join",
         "knows_refer",
-        "knows_replaces",
         "notifies",
         "peer",
         "pinned",
@@ -80,6 +76,7 @@ class Leg:
         "shared",
         "successor",
         "trunk",
+        "way",
     )
 
     def __init__(
@@ -100,7 +97,6 @@ class Leg:
         self.departed = False  # a transfer has taken it out of the call: only its BYE is left, if that
         self.dialled = False  # our INVITE made it, with a Call-ID of ours
         self.knows_refer = False  # its Allow lists REFER
-        self.knows_replaces = False  # its Supported lists replaces
         self.join: Join | None = None  # a transfer is connecting it with another leg
         self.successor: Setup | None = None  # the INVITE with Replaces that is on its way to the peer
         self.notifies = 0  # NOTIFYs to it that are not answered yet
@@ -113,9 +109,7 @@ class Leg:
         self.ack_cseq = 0
         self.deferred_bye: Bye | None = None  # waits for the ACK (RFC 3261 section 15)
         self.pinned = trunk is not None and trunk.pinned  # to UDP, whatever the size
-        self._hop = ""
-        self._hop_flow: Flow | None = None
-        self._held: list[tuple[str, Located]] | None = None  # what waits while a name is looked up
+        self.way = Way()
         self.shared.legs[dialog.key] = self
 
     @property
@@ -137,8 +131,6 @@ class Leg:
         headers = message.headers
         if "allow" in headers.keys:
             self.knows_refer = any("REFER" in line.upper() for line in headers.values("allow"))
-        if "supported" in headers.keys:
-            self.knows_replaces = "replaces" in headers.tokens(SUPPORTED)
 
     # Requests towards the peer
 
@@ -212,7 +204,7 @@ class Leg:
     def send(self, request: Request, hop: str, user: LegUser, now: float) -> None:
         """Send in a transaction of its own; `user` hears what comes of it."""
         endpoint, pinned = self.shared.endpoint, self.pinned
-        known = self._known_way(hop)
+        known = self.way.known(self, hop)
         if known is not None:
             user.sent(endpoint.send(request, known, user, now, pinned=pinned))
             return
@@ -224,7 +216,7 @@ class Leg:
             otherwise = flows[1] if len(flows) > 1 else None
             user.sent(endpoint.send(request, flows[0], user, at, pinned=pinned, otherwise=otherwise))
 
-        self._reach(hop, then, now)
+        self.way.reach(self, hop, then, now)
 
     def send_ack(
         self,
@@ -245,7 +237,7 @@ class Leg:
             request = cross_request(ack, identity, self.rules)
             self.stamp(request, context)
         self.ack_cseq = cseq
-        known = self._known_way(hop)
+        known = self.way.known(self, hop)
         if known is not None:
             self.ack = self.shared.endpoint.send_once(request, known, pinned=self.pinned)
             return
@@ -254,45 +246,12 @@ class Leg:
             if flows:
                 self.ack = self.shared.endpoint.send_once(request, flows[0], pinned=self.pinned)
 
-        self._reach(hop, then, now)
+        self.way.reach(self, hop, then, now)
 
     def repeat_ack(self, cseq: int) -> None:
         """The peer repeats its 2xx: so our ACK got lost."""
         if self.ack is not None and self.ack_cseq == cseq:
             self.shared.endpoint.outbox.append(self.ack)
-
-    def _known_way(self, hop: str) -> Flow | None:
-        """The flow to a next hop that was reached before, where nothing waits and no stream comes first."""
-        if hop != self._hop or self._held is not None or (self.flow.connection and not self.dialog.route_set):
-            return None
-        return self._hop_flow
-
-    def _reach(self, hop: str, then: Located, now: float) -> None:
-        """Call `then` with the flows to a next hop: the peer's own connection first, where it has one."""
-        stream = self.flow if self.flow.connection and not self.dialog.route_set else None
-        if hop == self._hop and self._hop_flow is not None and self._held is None:
-            then([self._hop_flow] if stream is None else [stream, self._hop_flow], now)
-            return
-        uri = parse_uri(hop)
-        if stream is not None and not is_ip(uri.host):
-            then([stream], now)
-            return
-
-        if self._held is not None:
-            self._held.append((hop, then))  # behind what waits already: CSeq order is the order on the wire
-            return
-
-        def found(flows: list[Flow], at: float) -> None:
-            if flows:
-                self._hop, self._hop_flow = hop, flows[0]
-            held, self._held = self._held, None
-            then(flows if stream is None else [stream, *flows], at)
-            for other_hop, other in held or ():
-                self._reach(other_hop, other, at)
-
-        if not is_ip(uri.host):
-            self._held = []
-        self.shared.locate(uri.host, uri.port, _transport(uri), self.flow.transport, found, now)
 
     # Responses towards the peer
 
@@ -341,23 +300,6 @@ def stamp(
         shared.count("trace_dropped", trunk.name)
     for name, value in rows:
         request.headers.add(name, value)
-
-
-def hops_left(request: Request) -> int:
-    """Max-Forwards of what the request becomes on the other leg (RFC 7332), never below 0."""
-    hops = request.headers.first(MAX_FORWARDS)
-    return 70 if hops is None else max(hops - 1, 0)
-
-
-def cseq_of(request: Request) -> int:
-    """The CSeq number."""
-    cseq = request.headers.first(CSEQ)
-    return cseq.number if cseq else 0
-
-
-def _transport(uri: Uri) -> str | None:
-    value = uri.parameter("transport")
-    return None if not value else TRANSPORTS.get(value.lower())
 
 
 def _lines_of(request: Request, key: str) -> list[str]:

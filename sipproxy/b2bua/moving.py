@@ -17,8 +17,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ..propagation.context import TraceContext
-from ..sip.build import respond_to
-from ..sip.headers import EXPIRES_S, REQUIRE
+from ..sip.build import cseq_of
+from ..sip.headers import EXPIRES_S
 from ..sip.message import Response
 from ..sip.refer import ReferTo
 from ..sip.timers import Reminder, Timer
@@ -28,9 +28,9 @@ from .attempt import Attempt
 from .ending import Bye
 from .events import Linked, Milestone, Settled
 from .hunting import Hunt
-from .inviting import invitation, is_silent
+from .inviting import answer_refer, invitation, is_silent
 from .joining import Join, JoinUser
-from .leg import Leg, cseq_of
+from .leg import Leg
 from .notifier import Notifier
 from .replacing import Dialogue
 from .restoring import Restore, answer_offer, rejoin
@@ -113,22 +113,13 @@ class Move(Hunt):
 
     def start(self, now: float) -> None:
         """Take the REFER, and begin."""
-        tx, leg = self._tx, self._front
-        if "require" in tx.request.headers.keys and "explicitsub" in tx.request.headers.tokens(REQUIRE):
-            response = respond_to(tx.request, 420, to_tag=leg.dialog.local_tag)
-            response.headers.add("Unsupported", "explicitsub")
+        if not answer_refer(self._front, self._tx, now, silent=self._notifier.silent):
             self.transfer.refused(420, "", now)
             self._notifier.user = None
-            if leg is not self.transferor:
-                leg.forget()
+            if self._front is not self.transferor:
+                self._front.forget()
             self._finish()
-            self.shared.endpoint.respond(tx, response, now)
             return
-        response = respond_to(tx.request, 202, to_tag=leg.dialog.local_tag)
-        response.headers.add("Contact", self.shared.contact(leg.flow))
-        if self._notifier.silent:
-            response.headers.add("Refer-Sub", "false")
-        self.shared.endpoint.respond(tx, response, now)
         self.transfer.accepted(now)
         self._notifier.tell(100, now)
         self.call.hops = self.transfer.hops

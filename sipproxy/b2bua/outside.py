@@ -11,6 +11,7 @@ from __future__ import annotations
 from ..errors import RemoteProtocolError
 from ..propagation.context import TraceContext
 from ..propagation.correlation import Origin
+from ..sip.build import hops_left
 from ..sip.dialog import Dialog
 from ..sip.flow import Flow
 from ..sip.headers import FROM
@@ -19,7 +20,7 @@ from ..sip.refer import REFERRED_BY, TARGET_DIALOG, ReferTo
 from ..sip.transaction import ServerTransaction
 from .arrival import Arrival
 from .events import CallForgotten
-from .leg import Leg, hops_left
+from .leg import Leg
 from .lineage import Lineage
 from .naming import facing
 from .referring import mode_of, refer_to

@@ -14,13 +14,14 @@ from __future__ import annotations
 from ..errors import RemoteProtocolError
 from ..propagation.carriers import CONTEXT_HEADERS, extract_sip
 from ..propagation.settings import TrunkTrace
+from ..sip.build import cseq_of
 from ..sip.headers import MAX_FORWARDS, key_of
 from ..sip.message import Request
 from ..sip.refer import MARKER, REFER_TO, ReferTo, without_parameters
 from ..sip.transaction import ServerTransaction
 from .call import Call
 from .events import Linked
-from .leg import Leg, cseq_of
+from .leg import Leg
 from .moving import Move
 from .relaying import RelayedEvent, RelayedRefer, Subscription, event_of
 from .replacing import Dialogue, check_replaceable, may_replace, named

@@ -13,7 +13,7 @@ from __future__ import annotations
 from ..propagation.carriers import extract_sip
 from ..propagation.context import TraceContext
 from ..propagation.settings import TrunkTrace
-from ..sip.build import respond_to
+from ..sip.build import cseq_of, respond_to
 from ..sip.endpoint import Transmit
 from ..sip.headers import MAX_FORWARDS
 from ..sip.message import Request, Response
@@ -27,7 +27,7 @@ from ..sip.transaction import (
 from .answer import Answer
 from .cancelling import Withdrawal
 from .events import Concluded, Milestone, Progressed, Transacted
-from .leg import Leg, cseq_of
+from .leg import Leg
 
 _TARGET_REFRESH = ("INVITE", "UPDATE")
 _WITH_CONTACT = (*_TARGET_REFRESH, "REFER", "SUBSCRIBE")  # in their 2xx (RFC 3515, RFC 6665)

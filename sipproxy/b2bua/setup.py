@@ -16,7 +16,7 @@ from zlib import crc32
 
 from ..errors import RemoteProtocolError
 from ..propagation.settings import Accept
-from ..sip.build import respond_to
+from ..sip.build import cseq_of, respond_to
 from ..sip.dialog import Dialog
 from ..sip.headers import MAX_FORWARDS, VIA
 from ..sip.message import Request, Response
@@ -28,7 +28,7 @@ from .attempt import Attempt
 from .call import Call
 from .events import Concluded, Milestone, Progressed
 from .hunting import Hunt
-from .leg import Leg, cseq_of
+from .leg import Leg
 from .replacing import Dialogue
 from .rewrite import cross_response
 from .routing import Trunk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .headers import CSEQ
+from .headers import CSEQ, MAX_FORWARDS
 from .message import Headers, Request, Response
 
 REASONS: dict[int, str] = {
@@ -156,3 +156,15 @@ def _follow_request(request: Request, method: str, to_line: str) -> Request:
     keys += ["to", "cseq", "content-length"]
     lines += [to_line, f"CSeq: {cseq.number if cseq else 0} {method}", "Content-Length: 0"]
     return Request(method, request.uri, Headers(keys, lines))
+
+
+def hops_left(request: Request) -> int:
+    """Max-Forwards of what the request becomes on the other leg (RFC 7332), never below 0."""
+    hops = request.headers.first(MAX_FORWARDS)
+    return 70 if hops is None else max(hops - 1, 0)
+
+
+def cseq_of(request: Request) -> int:
+    """The CSeq number."""
+    cseq = request.headers.first(CSEQ)
+    return cseq.number if cseq else 0
