@@ -1,10 +1,10 @@
 """A transfer that we do ourselves: the transferee's user agent needs to know neither REFER nor Replaces.
 
-DIALLING    the target is called without an offer; ringing is told by NOTIFY
+DIALLING    the target is called without an offer; ringing is told by NOTIFY (dialling.py)
 JOINING     its offer goes to the transferee, the answer back (joining.py); attended: the target's leg is
             asked for an offer first
-RESTORING   it failed half way: whoever lost a partner is joined with the old one again
-OVER        done: NOTIFY, and BYE to the transferor; or failed: NOTIFY, and the old call goes on
+OVER        done: NOTIFY, and BYE to the transferor; or failed: NOTIFY, the old call goes on, and whoever
+            lost a partner by that is joined with it again (restoring.py)
 
 transferor hangs up     the transfer goes on; if it fails then, the transferee is told BYE
 transferee hangs up     the target is not wanted any more; NOTIFY 487
@@ -13,25 +13,21 @@ target hangs up         the transfer has failed
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ..propagation.context import TraceContext
-from ..sip.build import cseq_of
 from ..sip.headers import EXPIRES_S
 from ..sip.message import Response
 from ..sip.refer import ReferTo
-from ..sip.timers import Reminder, Timer
+from ..sip.timers import Timer
 from ..sip.transaction import ServerTransaction
-from ..sip.uri import parse_uri
 from .attempt import Attempt
+from .dialling import Dialling, Step
 from .ending import Bye
-from .events import Linked, Milestone, Settled
-from .hunting import Hunt
-from .inviting import answer_refer, invitation, is_silent
+from .events import Milestone, Settled
+from .inviting import answer_refer
 from .joining import Join, JoinUser
 from .leg import Leg
-from .notifier import Notifier
 from .replacing import Dialogue
 from .restoring import Restore, answer_offer, rejoin
 from .transfer import Transfer
@@ -40,37 +36,18 @@ if TYPE_CHECKING:
     from .referring import Referring
 
 
-class Step(IntEnum):
-    """Where a move is."""
-
-    DIALLING = 0
-    JOINING = 1
-    OVER = 2
-
-
-class Move(Hunt):
+class Move(Dialling):
     """`transferor` asked that `transferee` talk to the target instead; `replaced` is the conversation that
-    the
-    transferor has with the target already, if it is attended.
+    the transferor has with the target already, if it is attended.
     """
 
     __slots__ = (
         "_desk",
-        "_front",
         "_join",
         "_left_over",
-        "_notifier",
-        "_rang_at",
-        "_reminder",
         "_replaced",
-        "_ring_ms",
-        "_tx",
         "gone",
-        "step",
         "target",
-        "transfer",
-        "transferee",
-        "transferor",
     )
 
     def __init__(
@@ -85,115 +62,49 @@ class Move(Hunt):
         replaced: Dialogue | None,
         now: float,
     ) -> None:
-        super().__init__(desk.call, invitation(transferee, tx.request, transfer, target), now)
+        super().__init__(desk.call, transferor, transferee, front, tx, transfer, target, now)
         self._desk = desk
-        self._front = front  # in whose dialog the REFER came, and the NOTIFYs go
-        self._tx = tx
         self._replaced = replaced
         self._join: Join | None = None
-        self._rang_at = 0.0
-        self._ring_ms = 0
         self._left_over: Leg | None = None  # the transferor's leg to the target, once it is not needed
-        self._reminder = Reminder(self)
-        silent = is_silent(tx.request)
-        lasts_s = self.shared.timeouts.ring_s + 60.0
-        number = cseq_of(tx.request)
-        self._notifier = Notifier(self, front, number, silent=silent, expires_at=now + lasts_s)
-        self.transfer = transfer
-        self.transferor = transferor
-        self.transferee = transferee
         self.target: Leg | None = None
         self.gone = False  # the transferor has hung up
-        self.step = Step.DIALLING
-        self.parent = transfer.context
-        self.previous = transfer.previous
-        self.target_uri = transfer.uri
         if replaced is None and transfer.replaces is not None:
             self.replaces = str(transfer.replaces)  # the target may know a conversation that we do not
 
     def start(self, now: float) -> None:
         """Take the REFER, and begin."""
-        if not answer_refer(self._front, self._tx, now, silent=self._notifier.silent):
+        if not answer_refer(self.front, self.tx, now, silent=self.notifier.silent):
             self.transfer.refused(420, "", now)
-            self._notifier.user = None
-            if self._front is not self.transferor:
-                self._front.forget()
+            self.notifier.user = None
+            if self.front is not self.transferor:
+                self.front.forget()
             self._finish()
             return
         self.transfer.accepted(now)
-        self._notifier.tell(100, now)
+        self.notifier.tell(100, now)
         self.call.hops = self.transfer.hops
         self.transfer.placed("")
-        self.shared.endpoint.timers.start(Timer.RING, now + self.shared.timeouts.ring_s, self._reminder)
+        self.shared.endpoint.timers.start(Timer.RING, now + self.shared.timeouts.ring_s, self.reminder)
         if self._replaced is None:
-            self._dial(now)
+            self.dial(now)
         else:
             self._consulted(self._replaced, now)
-
-    def _dial(self, now: float) -> None:
-        router, uri = self.shared.router, parse_uri(self.target_uri)
-        candidates = router.choose(self.transferee.trunk, uri)
-        if candidates is None:
-            candidates = router.choose(self.transferor.trunk, uri)
-        self.candidates = list(candidates or ())
-        self.tell_routed("" if candidates else "no_route", now)
-        if candidates:
-            self.next("overload", 0, now)
-        else:
-            self.shared.count("no_route", self.transferee.trunk_name)
-            self._fail(403, "", now)
 
     def _consulted(self, replaced: Dialogue, now: float) -> None:
         target = replaced.target
         call = target.call
         moves = call.desk is not None and call.desk.move is not None  # into another call already
         if not target.confirmed:
-            self._fail(481, "", now)
+            self.fail(481, "", now)
             return
         if moves or target.join is not None or not call.talking:
-            self._fail(491, "", now)
+            self.fail(491, "", now)
             return
         self.step = Step.JOINING
         self.target = target
         self._join = Join(Joining(self), target, self.transferee, now)
         self._join.ask(now)
-
-    def expire(self, timer: Timer, now: float) -> None:
-        """The target has rung for too long."""
-        if self.step is Step.DIALLING:
-            self.shared.count("ring_timeout", "" if self.attempt is None else self.attempt.trunk.name)
-            self.withdraw("", now)
-            self._fail(408, "timeout", now)
-
-    # What attempts report
-
-    def attempt_context(self) -> tuple[TraceContext, TraceContext | None]:
-        """Under the transfer; after a long chain in a new trace."""
-        shared, transfer = self.shared, self.transfer
-        if not transfer.fresh:
-            return transfer.context.child(shared.ids.span_id()), transfer.context
-        flags = transfer.context.flags
-        return TraceContext(shared.ids.trace_id(), shared.ids.span_id(), flags), None
-
-    def try_target(self, attempt: Attempt, now: float) -> None:
-        """Both ends of a new trace know of each other."""
-        super().try_target(attempt, now)
-        if self.transfer.fresh and self.call.root.sampled:
-            self.shared.facts.append(Linked(attempt.context.span_id, self.transfer.context))
-            self.transfer.links(attempt.context)
-
-    def caller_leg(self) -> Leg | None:
-        """None: the transferee has its dialog already."""
-        return None
-
-    def progressed(self, attempt: Attempt, response: Response, now: float) -> None:
-        """The target rings."""
-        if not self.over and attempt is self.attempt:
-            self._rang_at = self._rang_at or now
-            if response.to_tag:
-                attempt.leg_for(response)  # whose BYE may overtake its 2xx
-            self.transfer.progressed(response.status, now)
-            self._notifier.tell(response.status, now)
 
     def connected(self, attempt: Attempt, leg: Leg, response: Response, now: float) -> None:
         """The target has answered, with an offer."""
@@ -207,24 +118,11 @@ class Move(Hunt):
         self.step = Step.JOINING
         if leg.hung_up:
             self._drop(leg, leg.invite_cseq, attempt.context, now)
-            self._fail(487, "", now)
+            self.fail(487, "", now)
             return
-        self._ring_ms = round((now - self._rang_at) * 1000) if self._rang_at else 0
+        self.ring_ms = round((now - self._rang_at) * 1000) if self._rang_at else 0
         self._join = Join(Joining(self), leg, self.transferee, now)
         self._join.take(response, leg.invite_cseq, attempt.context, now)
-
-    def refused(self, attempt: Attempt, response: Response, now: float) -> None:
-        """The target will not."""
-        if self.over or attempt is not self.attempt:
-            return
-        if self.takes_next(attempt.trunk, response, now):
-            self.next("", response.status, now)
-        else:
-            self._fail(response.status, "", now)
-
-    def exhausted(self, status: int, error: str, now: float) -> None:
-        """The target cannot be reached."""
-        self._fail(status, error, now)
 
     # What joins report
 
@@ -242,11 +140,11 @@ class Move(Hunt):
         if self._replaced is not None:
             link = target.context
             self._left_over = target.call.gives_away(target, call, now)
-        call.ring_ms = self._ring_ms
+        call.ring_ms = self.ring_ms
         call.replaces(self.transferor, target, parent, link, now)
         transfer.concluded(200, "", now)
         call.transferred = False  # it goes on, and ends like any other
-        self._notifier.tell(200, now, last=True)
+        self.notifier.tell(200, now, last=True)
         self._finish()
 
     def _tell_settled(self, context: TraceContext, now: float) -> None:
@@ -265,7 +163,7 @@ class Move(Hunt):
             answer_offer(self.transfer, target, join.offer, join.cseq, join, now)
         elif target.peer is None:
             target.call.hang_up("transferred", 'SIP;cause=487;text="Transfer failed"', now)
-        self._fail(status, error, now)
+        self.fail(status, error, now)
         if join.lost and not leg.departed:
             leg.call.broken(leg, now)
 
@@ -273,7 +171,7 @@ class Move(Hunt):
         """The transferee has taken the offer of a target that is gone: it gets the transferor back."""
         self._join = None
         if self.step is not Step.OVER:
-            self._fail(487, "", now)
+            self.fail(487, "", now)
         if self.call.talking and not self.gone:
             rejoin(self.transfer, self.transferor, self.transferee, now)
 
@@ -337,7 +235,11 @@ class Move(Hunt):
 
     # The end
 
-    def _fail(self, status: int, error: str, now: float, *, ending: bool = False) -> None:
+    def fail(self, status: int, error: str, now: float) -> None:
+        """The transfer has failed; where the transferor is gone too, the transferee is left alone."""
+        self._fail(status, error, now, ending=False)
+
+    def _fail(self, status: int, error: str, now: float, *, ending: bool) -> None:
         """`ending`: the call is at its end, and so is not to be ended."""
         if self.step is Step.OVER:
             return
@@ -345,7 +247,7 @@ class Move(Hunt):
         self.attempt = None
         self.give_back()
         self.transfer.failed(status, error, now)
-        self._notifier.tell(status, now, last=True)
+        self.notifier.tell(status, now, last=True)
         self._finish()
         if self.gone and not ending:
             reason = f'SIP;cause={status};text="Transfer failed"'
@@ -353,7 +255,7 @@ class Move(Hunt):
 
     def _finish(self) -> None:
         self.step = Step.OVER
-        self._reminder.drop()
+        self.reminder.drop()
         if self._desk.move is self:
             self._desk.move = None
 
@@ -361,13 +263,13 @@ class Move(Hunt):
 
     def subscribed(self, leg: Leg, tx: ServerTransaction, number: int | None, now: float) -> bool:
         """A SUBSCRIBE for it (RFC 3515 section 2.4.4); whether it is this one."""
-        if leg is not self._front or number not in (None, self._notifier.number):
+        if leg is not self.front or number not in (None, self.notifier.number):
             return False
-        if self._notifier.silent:
+        if self.notifier.silent:
             leg.refuse(tx, 481, now)
             return True
         expires_s = tx.request.headers.first(EXPIRES_S)
-        self._notifier.subscribed(tx, 60 if expires_s is None else min(expires_s, 3600), now)
+        self.notifier.subscribed(tx, 60 if expires_s is None else min(expires_s, 3600), now)
         return True
 
     def notified(self, now: float) -> None:
@@ -375,8 +277,8 @@ class Move(Hunt):
         leg, self._left_over = self._left_over, None
         if leg is not None:
             Bye(leg, end="transferred").start(now)
-        if self._front is not self.transferor:
-            self._front.forget()
+        if self.front is not self.transferor:
+            self.front.forget()
         if self.transferor.departed and not self.gone:
             Bye(self.transferor, end="transferred").start(now)
 

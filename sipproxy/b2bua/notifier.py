@@ -15,8 +15,8 @@ from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
+    from .dialling import Dialling
     from .leg import Leg
-    from .moving import Move
 
 LAST_WITHIN_S = 2.0  # seconds that the transferor's BYE waits for the answer to the last NOTIFY
 
@@ -39,8 +39,8 @@ class Notifier:
         "user",
     )
 
-    def __init__(self, user: Move, leg: Leg, number: int, *, silent: bool, expires_at: float) -> None:
-        self.user: Move | None = user
+    def __init__(self, user: Dialling, leg: Leg, number: int, *, silent: bool, expires_at: float) -> None:
+        self.user: Dialling | None = user
         self.number = number
         self.silent = silent
         self._leg = leg
