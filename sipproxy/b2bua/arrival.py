@@ -124,7 +124,11 @@ def _find_transfer(arrival: Arrival, shared: Shared, request: Request) -> Token:
         ("previous-trace-id", pending.by_previous(found.previous or _previous(arrival, request))),
     ]
     for _, witness in witnesses:
-        if transfer is None and witness is not None and witness.placed_by in ("", who):
+        # All but the token can be guessed or seen: they count from where the REFER went.
+        near = (
+            arrival.source is not None and witness is not None and witness.transferee == arrival.source.name
+        )
+        if transfer is None and witness is not None and near and witness.placed_by in ("", who):
             transfer = witness
     if transfer is not None:
         arrival.transfer = transfer

@@ -54,7 +54,8 @@ class Call(Parting):
     def requested(self, leg: Leg, tx: ServerTransaction, request: Request, now: float) -> None:
         """A request arrived in a dialog of ours."""
         number = cseq_of(request)
-        if not leg.dialog.accept_cseq(number):
+        # A BYE may come behind what was sent after it (RFC 5057): its peer is gone all the same.
+        if not leg.dialog.accept_cseq(number) and request.method != "BYE":
             leg.refuse(tx, 500, now)
             return
         if tx.flow is not None and tx.flow.connection:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..sip.build import respond_to
+from ..sip.build import cseq_of, respond_to
 from ..sip.message import Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, ServerTransaction
@@ -26,7 +26,7 @@ class Bye:
     is our own.
     """
 
-    __slots__ = ("_answered", "_asker", "_leg", "_reason", "_tx", "end")
+    __slots__ = ("_answered", "_asker", "_leg", "_reason", "_repeated", "_tx", "end")
 
     def __init__(
         self, leg: Leg, *, end: str, asker: Leg | None = None, tx: ServerTransaction | None = None
@@ -36,6 +36,7 @@ class Bye:
         self._tx = tx
         self._answered = tx is None
         self._reason = ""
+        self._repeated = False
         self.end = end  # `sip.dialog.end`
 
     def start(self, now: float, reason: str = "") -> None:
@@ -72,6 +73,14 @@ class Bye:
         if response.status < 200:
             return
         if response.status in (401, 407) and self._challenged(response, now):
+            return
+        if (
+            response.status == 500
+            and not self._repeated
+            and cseq_of(tx.request) < self._leg.dialog.local_cseq
+        ):
+            self._repeated = True  # a later request of ours overtook it (RFC 3261 section 12.2.2)
+            self._send(now)
             return
         if response.status < 300 and self._asker is not None and self._tx is not None and not self._answered:
             self._answered = True

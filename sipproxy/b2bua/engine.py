@@ -160,7 +160,7 @@ class Engine:
                 else:
                     leg.call.requested(leg, tx, request, now)
                 return
-            if request.method in DIALOG_METHODS:
+            if request.method in DIALOG_METHODS or f"{tag} {request.from_tag}" in shared.finished:
                 self._refuse(tx, request, 481, now)
                 return
         flow = tx.source
@@ -170,7 +170,8 @@ class Engine:
         if request.method == "OPTIONS" and (uri.user is None and shared.is_us(uri.host, uri.port)):
             self._options(tx, request, now)
             return
-        if request.method == "REFER" and about_a_call(shared, tx, request, source, flow, now):
+        known_tags = not _unknown_tags(request)
+        if request.method == "REFER" and known_tags and about_a_call(shared, tx, request, source, flow, now):
             return
         arrival = arrive(shared, request, source)
         candidates = self._candidates(arrival, request)

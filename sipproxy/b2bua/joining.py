@@ -28,7 +28,8 @@ from .lineage import Lineage
 from .rules import ALLOW
 from .transfer import Transfer
 
-PATIENCE_S = 20.0  # seconds that a leg has for its answer; phones answer a re-INVITE by themselves
+BUSY_S = 20.0  # seconds that a leg may be busy with something else
+PATIENCE_S = 35.0  # seconds that a leg has for its answer; silence has ended by then (timer B)
 
 
 class Phase(IntEnum):
@@ -152,7 +153,7 @@ class Join:
     def _later(self, now: float) -> None:
         """RFC 3261 section 14.1: whose Call-ID it is waits longer."""
         leg = self.asked
-        if now - self._began_at > PATIENCE_S:
+        if now - self._began_at > BUSY_S:
             self._failed(491, "", now)
             return
         share = int(leg.shared.ids.hex(4), 16) / 0xFFFF
@@ -205,6 +206,8 @@ class Join:
         leg.dialog.refresh_target(response)
         leg.learn_allow(response)
         if self.phase is Phase.ASKING:
+            if not response.body:
+                leg.send_ack(None, self._cseq, leg.context, now)
             self.take(response, self._cseq, leg.context, now)
             return
         leg.send_ack(None, self._cseq, leg.context, now)

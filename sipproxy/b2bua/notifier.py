@@ -77,7 +77,9 @@ class Notifier:
         if expires_s == 0:
             self._over = True
             self._send(now, "terminated;reason=timeout")
-        elif not self._busy and not self._over:
+            return
+        self._leg.shared.endpoint.timers.start(Timer.FORGET, self._expires_at, self)
+        if not self._busy and not self._over:
             self._send(now)
 
     def _send(self, now: float, state: str = "") -> None:
@@ -126,8 +128,14 @@ class Notifier:
         self.timed_out(tx, now)
 
     def expire(self, timer: Timer, now: float) -> None:
-        """The last NOTIFY has had time enough."""
-        self._done(now)
+        """The last NOTIFY has had time enough; or a subscription was not refreshed (RFC 6665 section
+        4.2.2).
+        """
+        if timer is Timer.BYE:
+            self._done(now)
+        elif not self._over and not self._last and now >= self._expires_at:
+            self._over = True
+            self._send(now, "terminated;reason=timeout")
 
     def _done(self, now: float) -> None:
         user, self.user = self.user, None

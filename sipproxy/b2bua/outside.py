@@ -80,7 +80,7 @@ class Errand(Lineage):
         transfer = self.transfer
         if transfer is None:
             return
-        self.shared.pending.discard(transfer)  # of an earlier trunk's attempt
+        self.shared.pending.withdraw(transfer)  # of an earlier trunk's attempt
         forms = stamp_refer(transfer, self.target, trunk, contact, out, None)
         if self.leg is not None:
             out.headers.set("Target-Dialog", str(facing(self.leg)))
@@ -100,7 +100,7 @@ class Errand(Lineage):
                 transfer.accepted(now)
             else:
                 transfer.refused(0 if response is None else response.status, error, now)
-                self.shared.pending.discard(transfer)
+                self.shared.pending.withdraw(transfer)
         self.attempted(-1)
 
 

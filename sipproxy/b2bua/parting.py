@@ -200,6 +200,12 @@ class Parting(Couple):
             return True
         return False
 
+    def departs(self, leg: Leg, now: float) -> None:
+        """A transfer takes that leg out of the call, and with it maybe who refreshes the session."""
+        super().departs(leg, now)
+        if self._watch is not None:
+            self._watch.refreshed(0, now)
+
     def leg_ended(self, leg: Leg, now: float) -> None:
         """A BYE of ours is answered, or never will be."""
         if leg.departed:
@@ -221,9 +227,11 @@ class Parting(Couple):
         if self.stage is Stage.ENDED:
             return
         talked = self.stage is Stage.ENDING
-        for relay in list(self.relays):
-            relay.abandon(now)
         legs = [leg for leg in (self.caller, self.callee) if leg is not None]
+        lingering = self.desk is not None and self.desk.lingers(legs)
+        for relay in list(self.relays):
+            if not (lingering and relay.lasting):
+                relay.abandon(now)
         for leg in legs:
             if leg.answer is not None:
                 leg.answer.settle_peer(None, now)
@@ -231,7 +239,6 @@ class Parting(Couple):
         self.stage = Stage.ENDED
         self.setup = None
         shared = self.shared
-        lingering = self.desk is not None and self.desk.lingers(legs)
         for leg in legs:
             if talked and not leg.departed:
                 shared.finished.add(leg.dialog.key)

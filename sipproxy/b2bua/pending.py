@@ -100,8 +100,14 @@ class PendingTransfers:
         if order:
             self._start_timer(max(order[0].expires_at, now + PAUSE_S))
 
-    def discard(self, transfer: Transfer) -> None:
-        """No new call will come: the REFER was refused. Its place in the order goes with its time."""
+    def withdraw(self, transfer: Transfer) -> None:
+        """No new call will come: the REFER was refused, or goes elsewhere."""
+        if transfer.expires_at and transfer in self._order:
+            self._order.remove(transfer)
+        transfer.awaits(False)
+        self._unlink(transfer)
+
+    def _unlink(self, transfer: Transfer) -> None:
         self._by_token.pop(transfer.token, None)
         self._by_span.pop(transfer.context.span_id, None)
         for key in transfer.replaces_keys:
@@ -119,7 +125,7 @@ class PendingTransfers:
             del self._by_subscription[transfer.subscription]
 
     def _drop(self, transfer: Transfer, now: float) -> None:
-        self.discard(transfer)
+        self._unlink(transfer)
         transfer.awaits(False)
         transfer.expired(now)
 

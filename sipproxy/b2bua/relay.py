@@ -113,6 +113,11 @@ class Relay:
             self._fail(408, "timeout", now)
 
     @property
+    def lasting(self) -> bool:
+        """Whether it goes on when the call is over (RFC 5057)."""
+        return False
+
+    @property
     def offers(self) -> bool:
         """Whether it may hold an offer (RFC 3264)."""
         return self._tx.request.method in _TARGET_REFRESH
@@ -148,7 +153,7 @@ class Relay:
         method = self._tx.request.method
         if self.done:
             if method == "INVITE" and 200 <= response.status < 300:
-                peer.repeat_ack(self._peer_cseq)
+                self._acknowledge_late(now)
             return
         if response.status < 200:
             if method == "INVITE":

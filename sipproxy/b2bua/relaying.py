@@ -77,6 +77,11 @@ class RelayedRefer(Relay):
         self._target = target
         self._replaced = replaced
 
+    @property
+    def lasting(self) -> bool:
+        """The transferee may take it after the transferor has hung up."""
+        return True
+
     def crossed(self, peer: Leg, request: Request, now: float) -> tuple[Request, str]:
         """The REFER as it leaves."""
         subscription, shared = self._subscription, peer.shared
@@ -111,7 +116,7 @@ class RelayedRefer(Relay):
             transfer.accepted(now)
         else:
             transfer.refused(status, error, now)
-            self._leg.shared.pending.discard(transfer)
+            self._leg.shared.pending.withdraw(transfer)
             subscription.ended(now)
 
 
@@ -125,6 +130,11 @@ class RelayedEvent(Relay):
         self._refer = refer
         self._to_transferor = to_transferor
         self._last = False
+
+    @property
+    def lasting(self) -> bool:
+        """The subscription outlives the call."""
+        return True
 
     def crossed(self, peer: Leg, request: Request, now: float) -> tuple[Request, str]:
         """The request as it leaves: Event names the REFER by its CSeq on that leg."""
@@ -148,7 +158,7 @@ class RelayedEvent(Relay):
         if not self._to_transferor:
             return
         transferor = self._refer.leg
-        transferor.notifies -= 1
+        transferor.notifies = max(transferor.notifies - 1, 0)  # a BYE may have stopped waiting for it
         if self._last:
             self._refer.ended(now)
         if not transferor.notifies:

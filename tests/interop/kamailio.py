@@ -1,8 +1,10 @@
 """Kamailio as the session border controller in front: a proxy that stays in the route of every call.
 
 It passes calls on to the first of its `targets` that is up (dispatcher), and to the next one on
-503 or silence. Calls that come back from a target go to the `callee`. A request inside a call that does not
-follow the route set is refused. What it sends on it notes (`Hop`), and what it hears as well (`Reply`).
+503 or silence. Calls that come back from a target go to the `callee`; without one, to who has registered
+under that name, else they get 404 (and to where its Request-URI points, if that is not its own). A request
+inside a call that does not follow the route set is refused. What it sends on it notes (`Hop`), and what it
+hears as well (`Reply`).
 
     with Kamailio("127.0.0.4:5060", folder, targets=["sip:127.0.0.1:5080"]) as kamailio: ...
 """
@@ -33,6 +35,23 @@ modparam("dispatcher", "ds_ping_interval", 1)
 modparam("dispatcher", "ds_probing_mode", 1)
 modparam("dispatcher", "ds_probing_threshold", 1)
 """
+_REGISTRAR = """\
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+modparam("usrloc", "db_mode", 0)
+modparam("registrar", "gruu_enabled", 0)
+"""
+_REGISTER = """\
+    if (is_method("REGISTER")) {
+        if (save("location")) xlog("L_NOTICE", "REGISTERED $tU\\n");
+        exit;
+    }
+"""
+_LOOK_UP = """\
+if (uri == myself && !lookup("location")) {
+            sl_send_reply("404", "Not Found");
+            exit;
+        }"""
 _HOP = re.compile(r"HOP (\S+) (\S+) (\S+) (\S+) (.*)$")
 _ROUTE = re.compile(r"<sip:[^>]*>")
 _REPLY = re.compile(r"REPLY (\d+) (\S+) (\S+) (.*)$")
@@ -69,7 +88,7 @@ modparam("tm", "fr_timer", 2000)
 modparam("dispatcher", "list_file", "{folder}/dispatcher.list")
 modparam("dispatcher", "flags", 2)
 {probing}
-
+{registrar}
 request_route {{
     if (!mf_process_maxfwd_header("70")) {{
         sl_send_reply("483", "Too Many Hops");
@@ -93,13 +112,15 @@ request_route {{
         }}
         exit;
     }}
+{registers}
     if (!is_method("INVITE")) {{
         sl_send_reply("405", "Method Not Allowed");
         exit;
     }}
+    if (is_present_hf("Route")) loose_route();
     record_route();
     if (ds_is_from_list("1", "3")) {{
-        $du = "{callee}";
+        {back}
         t_relay();
         exit;
     }}
@@ -165,7 +186,7 @@ class Kamailio:
         folder: Path,
         *,
         targets: Sequence[str],
-        callee: str = "sip:127.0.0.1:9",
+        callee: str | None = "sip:127.0.0.1:9",
         advertise: str = "",
         strip: Sequence[str] = (),
         probes: bool = False,
@@ -184,7 +205,9 @@ class Kamailio:
             listen="\n".join(f"listen={transport}:{address}{named}" for transport in ("udp", "tcp")),
             strip="\n".join(f'    remove_hf("{name}");' for name in strip),
             probing=_PROBING if probes else "",
-            callee=callee,
+            registrar=_REGISTRAR if callee is None else "",
+            registers=_REGISTER if callee is None else "",
+            back=_LOOK_UP if callee is None else f'$du = "{callee}";',
         )
         (folder / "kamailio.cfg").write_text(config)
         self._process = subprocess.Popen(
@@ -222,6 +245,10 @@ class Kamailio:
     def wait_until_down(self, target: str, timeout_s: float) -> None:
         """Return once its probes found that target to be down."""
         self._wait_for(lambda: any(line.endswith(f"DOWN {target}") for line in self.lines), timeout_s)
+
+    def wait_until_registered(self, who: str, timeout_s: float = _START_S) -> None:
+        """Return once somebody can be called by that name."""
+        self._wait_for(lambda: any(line.endswith(f"REGISTERED {who}") for line in self.lines), timeout_s)
 
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float) -> None:
         with self._written:
