@@ -1,8 +1,7 @@
 """A request that begins something: whose trace it belongs to, which transfer caused it, what it replaces.
 
 The order is that of `propagation.md` section 1: what the request carries, then what we know of it. What we
-know
-was learned from a trunk whose word counts, except the marker: nobody can guess that.
+know was learned from a trunk whose word counts, except the marker: nobody can guess that.
 """
 
 from __future__ import annotations

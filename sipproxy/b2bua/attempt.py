@@ -258,8 +258,7 @@ class Attempt:
 
     def forget_legs(self, but: Leg | None) -> None:
         """Early dialogs end with the INVITE, except the one that is confirmed. A late 2xx may still name one:
-        its
-        CSeq goes on.
+        its CSeq goes on.
         """
         for leg in self.legs.values():
             if leg is not but:

@@ -1,8 +1,7 @@
 """The subscription that a REFER makes with us, when we place the new call (RFC 3515 section 2.4, RFC 6665).
 
 One NOTIFY is under way at a time: on UDP a second one could overtake it. What happens meanwhile is told by
-the next,
-the newest alone; the last one ends the subscription.
+the next, the newest alone; the last one ends the subscription.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """A REFER outside a dialog: relayed like any other request there, and a transfer all the same (RFC 3515,
 4538).
 
-With a Target-Dialog that names one of our dialogs it is about that call: it goes to the call's other leg,
-and the
-transfer is part of the call's trace. Without, it begins a trace of its own.
+With a Target-Dialog that names one of our dialogs it is about that call: it goes to the call's other leg, and
+the transfer is part of the call's trace. Without, it begins a trace of its own.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ from .transfer import Transfer
 
 class Errand(Lineage):
     """What a REFER outside a dialog causes. `status` is why it is refused, or 0; `leg` the other leg of the
-    call
-    that it is about, if it is about one.
+    call that it is about, if it is about one.
     """
 
     __slots__ = ("_open", "leg", "request", "source", "status", "target", "transfer")

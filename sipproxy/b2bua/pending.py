@@ -41,9 +41,8 @@ class Token(StrEnum):
 
 
 class PendingTransfers:
-    """One per engine. An entry stays until its time is over, also when the new call has come: so a token
-    that is
-    used twice is noticed.
+    """One per engine. An entry stays until its time is over, also when the new call has come: so a token that
+    is used twice is noticed.
     """
 
     def __init__(self, endpoint: Endpoint, settings: TransferSettings) -> None:

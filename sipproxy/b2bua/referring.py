@@ -48,8 +48,7 @@ class Referring:
         self, leg: Leg, tx: ServerTransaction, request: Request, now: float, front: Leg | None = None
     ) -> None:
         """Take a REFER about the dialog of `leg`, which came in the dialog of `front` where that is another
-        one.
-        Raises RemoteProtocolError for one that cannot be read.
+        one. Raises RemoteProtocolError for one that cannot be read.
         """
         call, peer = self.call, leg.peer
         target = refer_to(request, call.shared)
@@ -197,8 +196,7 @@ def is_context(name: str) -> bool:
 
 def mode_of(leg: Leg, peer: Leg | None) -> Refer:
     """What is done with a REFER from `leg`: the transferor's trunk decides, unless the transferee's cannot
-    take
-    a REFER.
+    take a REFER.
     """
     own = None if leg.trunk is None else leg.trunk.settings.refer
     other = None if peer is None or peer.trunk is None else peer.trunk.settings.refer

@@ -1,8 +1,7 @@
 """Replaces: which of our dialogs it names, who may replace it, and how the target knows it (RFC 3891).
 
-Between a transferor and a target we stand in the middle, so one conversation has two dialogs, and either
-may be
-named: the transferor's with us, or the target's with us.
+Between a transferor and a target we stand in the middle, so one conversation has two dialogs, and either may
+be named: the transferor's with us, or the target's with us.
 
     named as                    facing leg          far leg
     the transferor knows it     the transferor's    the target's

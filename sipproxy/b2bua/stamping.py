@@ -30,8 +30,7 @@ def stamp_refer(
     replaced: Dialogue | None,
 ) -> tuple[Replaces, ...]:
     """Write Refer-To for `trunk`, with `contact` as the place that the new call comes back to. Gives the
-    forms
-    of Replaces that it may come with.
+    forms of Replaces that it may come with.
     """
     send = () if trunk is None else trunk.settings.trace.send
     names = tuple([carrier for carrier in send if carrier in _IN_REFER_TO])
