@@ -32,7 +32,7 @@ def invitation(transferee: Leg, refer: Request, transfer: Transfer, target: Refe
     if transfer.interaction:
         headers.add(transfer.shared.propagation.interaction_header, transfer.interaction)
     for name, value in target.headers:
-        if key_of(name) not in headers.keys:
+        if key_of(name) not in headers:
             headers.add(name, value)
     return Request("INVITE", target.uri, headers)
 

@@ -250,7 +250,8 @@ class Join:
         leg = self.asked
         if self._tx is not None:
             self._tell(0 if error else status, error, now)
-        self._unjoined(self.offerer if self.phase is Phase.DESERTED else leg, status, error, now)
+        deserted = self.phase is Phase.DESERTED and not self.lost
+        self._unjoined(self.offerer if deserted else leg, status, error, now)
 
     # How it ends
 

@@ -71,6 +71,7 @@ class Leg:
         "notifies",
         "peer",
         "pinned",
+        "refers",
         "role",
         "rseq_shift",
         "shared",
@@ -99,6 +100,7 @@ class Leg:
         self.knows_refer = False  # its Allow lists REFER
         self.join: Join | None = None  # a transfer is connecting it with another leg
         self.successor: Setup | None = None  # the INVITE with Replaces that is on its way to the peer
+        self.refers = 0  # REFERs that came in this dialog
         self.notifies = 0  # NOTIFYs to it that are not answered yet
         self.invite_in: InviteServerTransaction | None = None  # the peer's open re-INVITE
         self.invite_out: InviteClientTransaction | None = None  # ours

@@ -265,7 +265,7 @@ class Move(Dialling):
         """A SUBSCRIBE for it (RFC 3515 section 2.4.4); whether it is this one."""
         if leg is not self.front or number not in (None, self.notifier.number):
             return False
-        if self.notifier.silent:
+        if self.notifier.over:
             leg.refuse(tx, 481, now)
             return True
         expires_s = tx.request.headers.first(EXPIRES_S)

@@ -32,6 +32,7 @@ class Notifier:
         "_leg",
         "_next",
         "_over",
+        "_quits",
         "_status",
         "number",
         "silent",
@@ -48,6 +49,7 @@ class Notifier:
         self._next = False  # something is to be told
         self._last = False
         self._busy = False
+        self._quits = False  # nobody wants to hear more: that is what the next NOTIFY says
         self._over = silent
 
     def tell(self, status: int, now: float, *, last: bool = False) -> None:
@@ -64,6 +66,11 @@ class Notifier:
         if not self._busy:
             self._send(now)
 
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to subscribe to."""
+        return self._over or self._last or self._quits
+
     def subscribed(self, tx: ServerTransaction, expires_s: int, now: float) -> None:
         """The transferor refreshes its subscription, or ends it (RFC 6665 section 4.1.2)."""
         leg = self._leg
@@ -74,12 +81,17 @@ class Notifier:
         self._expires_at = now + expires_s
         self._next = True
         if expires_s == 0:
-            self._over = True
-            self._send(now, "terminated;reason=timeout")
+            self._quits = True
+            if not self._busy:
+                self._quit(now)
             return
         self._leg.shared.endpoint.timers.start(Timer.FORGET, self._expires_at, self)
         if not self._busy and not self._over:
             self._send(now)
+
+    def _quit(self, now: float) -> None:
+        self._over = True
+        self._send(now, "terminated;reason=timeout")
 
     def _send(self, now: float, state: str = "") -> None:
         if not state:
@@ -110,7 +122,9 @@ class Notifier:
         self._busy = False
         if response.status >= 300:
             self._over = True
-        if self._next and not self._over:
+        if self._quits and not self._over:
+            self._quit(now)
+        elif self._next and not self._over:
             self._send(now)
         elif self._last:
             self._done(now)
@@ -132,9 +146,10 @@ class Notifier:
         """
         if timer is Timer.BYE:
             self._done(now)
-        elif not self._over and not self._last and now >= self._expires_at:
-            self._over = True
-            self._send(now, "terminated;reason=timeout")
+        elif not self.over and now >= self._expires_at:
+            self._quits = True
+            if not self._busy:
+                self._quit(now)
 
     def _done(self, now: float) -> None:
         user, self.user = self.user, None

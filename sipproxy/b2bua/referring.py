@@ -52,6 +52,7 @@ class Referring:
         """
         call, peer = self.call, leg.peer
         target = refer_to(request, call.shared)
+        leg.refers += 1
         if target.refused:
             call.shared.count("refer_header", leg.trunk_name)
         mode = mode_of(leg, peer)

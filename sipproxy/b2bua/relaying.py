@@ -141,7 +141,8 @@ class RelayedEvent(Relay):
         refer = self._refer
         out, hop = peer.cross(request)
         package, number = event_of(request)
-        if number is not None:
+        # A first REFER may go without an id; what is the transferee's first may be the transferor's second.
+        if number is not None or (self._to_transferor and refer.leg.refers > 1):
             other = refer.cseq_in if self._to_transferor else refer.cseq_out
             out.headers.set("Event", f"{package};id={other}")
         if self._to_transferor:

@@ -51,10 +51,10 @@ def stamp_refer(
         if replaced is not None:
             replaces = as_seen_by(replaced.target, replaces)
             forms = (forms[0], replaces)
-    target.headers = [
-        (name, replied_to(transfer.shared, text) if name.lower() == "in-reply-to" else text)
-        for name, text in target.headers
-    ]
+    for at, (name, text) in enumerate(target.headers):
+        if name.lower() == "in-reply-to":
+            target.headers[at] = (name, replied_to(transfer.shared, text))
+            break  # each costs a search
     value = target.written(uri, rows, replaces)
     most = transfer.shared.pending.settings.refer_to_octets or len(value)
     while len(value) > most and rows and transfer.token:

@@ -24,6 +24,7 @@ _NOT_HONOURED = frozenset(
 )
 _NOT_HONOURED_PREFIXES = ("content-", "proxy-", "p-", "accept-", "www-", "security-")
 MARKER = "sipproxy-ref"  # the URI parameter by which a transferred call is known again
+MOST_HEADERS = 64  # in the header part of a URI
 _NOT_IN_HEADER = frozenset("\r\n\0")
 _NOT_IN_DIALOG_ID = frozenset("\0," + LWS)  # a comma would make two values of it
 _NOT_IN_TEL = frozenset("?@")
@@ -159,6 +160,8 @@ def uri_headers(text: str) -> list[tuple[str, str]]:
             raise RemoteProtocolError("malformed URI headers")
         if not _NOT_IN_HEADER.isdisjoint(name) or not _NOT_IN_HEADER.isdisjoint(value):
             raise RemoteProtocolError("control character in URI headers")
+        if len(found) == MOST_HEADERS:
+            raise RemoteProtocolError("too many URI headers")
         found.append((name, value))
     return found
 
