@@ -108,7 +108,10 @@ def _find_transfer(arrival: Arrival, shared: Shared, request: Request) -> Token:
     """The transfer that caused this call, and by which of its carriers that shows."""
     pending, found = shared.pending, arrival.found
     who = who_sent(request)
-    transfer, token = pending.by_token(request.parsed_uri, who)
+    uri = request.parsed_uri
+    transfer, token = None, Token.NONE
+    if shared.is_us(uri.host, uri.port):  # another proxy's marker is for that proxy
+        transfer, token = pending.by_token(uri, who)
     if token in (Token.UNKNOWN, Token.REPLAYED):
         shared.count(token, arrival.source_name)
     value = _one_replaces(request)

@@ -123,6 +123,7 @@ class Engine:
         """End every call."""
         for call in list(self.shared.calls):
             call.hang_up("shutdown", 'SIP;cause=503;text="Shutdown"', now)
+        self.shared.pending.end(now)
 
     @property
     def calls(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..sip.build import REASONS, respond_to
 from ..sip.message import Response
-from ..sip.timers import Timer
+from ..sip.timers import Reminder, Timer
 from ..sip.transaction import ClientTransaction, ServerTransaction
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Notifier:
         "_next",
         "_over",
         "_quits",
+        "_reminder",
         "_status",
         "number",
         "silent",
@@ -48,6 +49,7 @@ class Notifier:
         self._status = 100
         self._next = False  # something is to be told
         self._last = False
+        self._reminder = Reminder(self)
         self._busy = False
         self._quits = False  # nobody wants to hear more: that is what the next NOTIFY says
         self._over = silent
@@ -85,7 +87,7 @@ class Notifier:
             if not self._busy:
                 self._quit(now)
             return
-        self._leg.shared.endpoint.timers.start(Timer.FORGET, self._expires_at, self)
+        self._leg.shared.endpoint.timers.start(Timer.FORGET, self._expires_at, self._reminder)
         if not self._busy and not self._over:
             self._send(now)
 
@@ -152,6 +154,7 @@ class Notifier:
                 self._quit(now)
 
     def _done(self, now: float) -> None:
+        self._reminder.drop()
         user, self.user = self.user, None
         if user is not None:
             user.notified(now)

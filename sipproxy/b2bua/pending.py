@@ -99,6 +99,11 @@ class PendingTransfers:
         if order:
             self._start_timer(max(order[0].expires_at, now + PAUSE_S))
 
+    def end(self, now: float) -> None:
+        """The proxy ends: nothing is waited for any more."""
+        while self._order:
+            self._drop(self._order.popleft(), now)
+
     def withdraw(self, transfer: Transfer) -> None:
         """No new call will come: the REFER was refused, or goes elsewhere."""
         if transfer.expires_at and transfer in self._order:

@@ -51,8 +51,8 @@ class Referring:
         one. Raises RemoteProtocolError for one that cannot be read.
         """
         call, peer = self.call, leg.peer
-        target = refer_to(request, call.shared)
         leg.refers += 1
+        target = refer_to(request, call.shared)
         if target.refused:
             call.shared.count("refer_header", leg.trunk_name)
         mode = mode_of(leg, peer)

@@ -35,17 +35,22 @@ class Dialogue:
 
 def named(shared: Shared, replaces: Replaces) -> Dialogue | None:
     """The conversation that a Replaces names, from either side; None: none of ours. Raises
-    RemoteProtocolError
-    with 603 for one that is over.
+    RemoteProtocolError with 603 for one that is over.
     """
     near_key = f"{replaces.to_tag} {replaces.from_tag}"
     far_key = f"{replaces.from_tag} {replaces.to_tag}"
     near, far = shared.legs.get(near_key), shared.legs.get(far_key)
-    if near is not None and near.dialog.call_id == replaces.call_id and near.peer is not None:
-        return Dialogue(near, near.peer)
-    if far is not None and far.dialog.call_id == replaces.call_id and far.peer is not None:
-        return Dialogue(far.peer, far)
-    if near is not None or far is not None or near_key in shared.finished or far_key in shared.finished:
+    if near is None and far is None:
+        over = near_key in shared.finished or far_key in shared.finished
+    else:
+        over = False
+        for leg in (near, far):
+            if leg is None or leg.dialog.call_id != replaces.call_id:
+                continue
+            if leg.peer is not None:
+                return Dialogue(leg, leg.peer) if leg is near else Dialogue(leg.peer, leg)
+            over = True
+    if over:
         raise RemoteProtocolError("the dialog to replace is over", status=603)
     return None
 
