@@ -23,21 +23,8 @@ from .b2bua.settings import Limits, RouteSettings, Timeouts, TransferSettings, T
 from .errors import ConfigurationError
 from .net.settings import NetSettings
 from .propagation.settings import PropagationSettings
-from .settings_index import (
-    KEYS,
-    VALUES,
-    Form,
-    Path,
-    Writer,
-    dotted,
-    fit,
-    form_of,
-    in_file,
-    leaves,
-    listen,
-    nearest,
-    source,
-)
+from .settings_forms import KEYS, VALUES, Form, form_of, listen, source
+from .settings_index import Path, Writer, dotted, fit, in_file, leaves, nearest
 from .telemetry.settings import Mask, PrivacySettings, TracingSettings
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""What may stand in the configuration file: every key, and the form of every value that has one.
+"""What may stand in the configuration file: every key, and how it is written back.
 
 The keys are read off the settings dataclasses, so a new field there needs nothing here unless its text has
-a form of its own. `config.py` reads and writes with this index.
+a form of its own (`settings_forms.py`). `config.py` reads and writes with this index.
 """
 
 from __future__ import annotations
@@ -9,27 +9,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import ipaddress
 import json
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import urlsplit
 
 Path = tuple[str | int, ...]  # ("trunks", "sbc", "match", 1), in the words of the file
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Promised by the documentation, and not built: better a plain word than "unknown key".
 NOT_YET = frozenset({"admin", "keep", "store", "timeout_ms", "webhook"})
-TRANSPORTS_NOT_YET = frozenset({"tls", "ws", "wss"})
-
-# These form the dialog or the hop (RFC 3261 section 20): the proxy writes them itself.
-OWN_HEADERS = frozenset(
-    {"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route"}
-    | {"record-route", "content-length", "l"}
-)
 
 
 class Shape(Enum):
@@ -143,184 +133,6 @@ def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
     else:
         yield path, value
 
-
-# Forms. Each takes the text and raises ValueError with what is wrong; some give what they read.
-
-
-def listen(text: str) -> tuple[str, str, int]:
-    """`udp:HOST:PORT` or `tcp:HOST:PORT`; gives transport, host without brackets, and port."""
-    transport, _, place = text.partition(":")
-    if transport in TRANSPORTS_NOT_YET:
-        raise ValueError(f"transport {transport!r} is not supported yet")
-    host, colon, port = place.rpartition(":")
-    if transport not in ("udp", "tcp") or not colon:
-        raise ValueError(f"{text!r} is not udp:HOST:PORT or tcp:HOST:PORT")
-    if not _is_address(host):
-        raise ValueError(f"{host!r} is not an IP address (IPv6 in brackets)")
-    return transport, host.strip("[]"), _port(port, lowest=0)
-
-
-def trunk_address(text: str) -> None:
-    """`host[:port][;transport=udp|tcp]`."""
-    place, *parameters = text.split(";")
-    if place.startswith(("sip:", "sips:")):
-        raise ValueError("write host[:port] without 'sip:'")
-    bracket = place.find("]") + 1  # a colon inside the brackets parts no port
-    name, colon, port = place[bracket:].partition(":")
-    host(place[:bracket] + name)
-    if colon:
-        _port(port)
-    for parameter in parameters:
-        key, _, transport = parameter.lower().partition("=")
-        if key != "transport":
-            raise ValueError(f"unknown parameter {parameter!r}, known is transport")
-        if transport in TRANSPORTS_NOT_YET:
-            raise ValueError(f"transport {transport!r} is not supported yet")
-        if transport not in ("udp", "tcp"):
-            raise ValueError(f"transport {transport!r} is none of udp, tcp")
-
-
-def source(text: str) -> tuple[Network, int | None]:
-    """An address, a CIDR, or address:port."""
-    place, colon, port = text.rpartition(":")
-    with_port = bool(colon) and (place.endswith("]") or ":" not in place)
-    if not with_port:
-        place = text
-    try:
-        network = ipaddress.ip_network(place.removeprefix("[").removesuffix("]"), strict=False)
-        exact = "/" not in place or ipaddress.ip_address(place.partition("/")[0]) == network.network_address
-    except ValueError:
-        network = None
-    if network is None or (with_port and "/" in place):
-        raise ValueError(f"{text!r} is not an address, CIDR or address:port")
-    if not exact:
-        raise ValueError(f"{text!r} has bits set behind its prefix, did you mean {str(network)!r}?")
-    return network, _port(port) if with_port else None
-
-
-def host(text: str) -> None:
-    """A host as in a SIP URI (RFC 3261 section 25.1)."""
-    if not _is_address(text) and not re.fullmatch(
-        r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?\.?", text
-    ):
-        raise ValueError(f"{text!r} is not a host name or IP address (IPv6 in brackets)")
-
-
-def advertised(text: str) -> None:
-    """A host that others can reach."""
-    host(text)
-    if text in ("0.0.0.0", "[::]"):
-        raise ValueError("a wildcard cannot be advertised")
-
-
-def header_name(text: str) -> None:
-    """A token (RFC 3261 section 25.1)."""
-    if not re.fullmatch(r"[A-Za-z0-9.!%*_+`'~-]+", text):
-        raise ValueError(f"{text!r} is not a header name")
-
-
-def foreign_header(text: str) -> None:
-    """The name of a header that the proxy does not write itself."""
-    header_name(text)
-    if text.lower() in OWN_HEADERS:
-        raise ValueError(f"{text!r} belongs to the proxy, which writes it for each leg")
-
-
-def header_value(text: str) -> None:
-    """One line."""
-    if re.search(r"[\r\n\0]", text):
-        raise ValueError("a header value is one line")
-
-
-def trunk_name(text: str) -> None:
-    """It stands in spans and metric labels."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
-        raise ValueError("a trunk's name is made of 1 to 64 letters, digits, '.', '_' and '-'")
-
-
-def region(text: str) -> None:
-    """It becomes build metadata of the service's version."""
-    if not re.fullmatch(r"[A-Za-z0-9.-]+", text):
-        raise ValueError(f"{text!r} is not made of letters, digits, '.' and '-'")
-
-
-def regular_expression(text: str) -> None:
-    """As Python's `re` understands it."""
-    try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
-
-
-def endpoint(text: str) -> None:
-    """Where OTLP goes. Never repeated in the fault: credentials may stand in it."""
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError("not a URL such as http://127.0.0.1:4318 (http or https, for grpc too)")
-    if url.username is not None:
-        raise ValueError("credentials do not belong into the URL, use tracing.headers")
-    if url.port is not None:
-        _port(str(url.port))
-    if url.path.rstrip("/").endswith("/v1/traces"):
-        raise ValueError("write the base URL, without /v1/traces")
-
-
-def secret_key(text: str) -> None:
-    """Long enough that nobody can try all of them."""
-    if len(text) < 16:
-        raise ValueError("at least 16 characters are needed")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        if text.startswith("[") and text.endswith("]"):
-            ipaddress.IPv6Address(text[1:-1])
-        else:
-            ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _port(text: str, *, lowest: int = 1) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not lowest <= int(text) <= 65535:
-        raise ValueError(f"{text!r} is not a port")
-    return int(text)
-
-
-Form = Callable[[str], object]
-VALUES: dict[Path, Form] = {
-    ("listen", "*"): listen,
-    ("advertise",): advertised,
-    ("region",): region,
-    ("trunks", "*", "address"): trunk_address,
-    ("trunks", "*", "match", "*"): source,
-    ("trunks", "*", "trace", "aliases", "*"): foreign_header,
-    ("trunks", "*", "headers", "strip", "*"): foreign_header,
-    ("trunks", "*", "headers", "pass", "*"): header_name,
-    ("trunks", "*", "headers", "set", "*"): header_value,
-    ("routes", "*", "user"): regular_expression,
-    ("trace", "interaction_header"): foreign_header,
-    ("tracing", "endpoint"): endpoint,
-    ("tracing", "headers", "*"): header_value,
-    ("privacy", "key"): secret_key,
-}
-KEYS: dict[Path, Form] = {  # of the maps whose keys the operator chooses
-    ("trunks", "*"): trunk_name,
-    ("trunks", "*", "headers", "set", "*"): foreign_header,
-    ("tracing", "headers", "*"): header_name,
-}
-
-
-def form_of(path: Path, forms: dict[Path, Form]) -> Form | None:
-    """The form that the value, or the key, at a path must have."""
-    for pattern, form in forms.items():
-        if len(pattern) == len(path) and all(p in ("*", part) for p, part in zip(pattern, path, strict=True)):
-            return form
-    return None
-
-
-# Writing: what is in force, and where each value came from.
 
 _OTLP = "OTEL_EXPORTER_OTLP_"
 _ENVIRONMENT: dict[str, tuple[tuple[str, ...], str]] = {  # of tracing: variables, first wins; default

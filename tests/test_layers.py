@@ -16,7 +16,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sipproxy"
 
 LAYERS = ("errors", "sip", "propagation", "b2bua", "telemetry", "store", "net", "admin", "config", "app")
-SAME_LAYER = {"settings_index": "config", "__main__": "app", "serve": "app", "demo": "app"}
+SAME_LAYER = {
+    "settings_index": "config",
+    "settings_forms": "config",
+    "__main__": "app",
+    "serve": "app",
+    "demo": "app",
+}
 CORE = ("sip", "propagation", "b2bua")
 UNKNOWN_TO_THE_CORE = {"asyncio", "time", "random", "socket", "logging", "os", "secrets", "threading"}
 

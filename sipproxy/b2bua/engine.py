@@ -171,8 +171,9 @@ class Engine:
         if request.method == "OPTIONS" and (uri.user is None and shared.is_us(uri.host, uri.port)):
             self._options(tx, request, now)
             return
-        known_tags = not _unknown_tags(request)
-        if request.method == "REFER" and known_tags and about_a_call(shared, tx, request, source, flow, now):
+        unknown = _unknown_tags(request)
+        is_refer = request.method == "REFER"
+        if is_refer and not unknown and about_a_call(shared, tx, request, source, flow, now):
             return
         arrival = arrive(shared, request, source)
         candidates = self._candidates(arrival, request)
@@ -184,7 +185,6 @@ class Engine:
             else:
                 self._refuse(tx, request, 481 if tag else 403, now)
             return
-        unknown = _unknown_tags(request)
         if unknown:
             self._bad_extension(tx, request, unknown, now)
         elif request.method in IN_DIALOG_ONLY:
