@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from .admin.settings import AdminSettings
 from .b2bua.settings import Limits, RouteSettings, Timeouts, TransferSettings, TrunkSettings
 from .errors import ConfigurationError
 from .net.settings import NetSettings
 from .propagation.settings import PropagationSettings
-from .settings_forms import KEYS, VALUES, Form, form_of, listen, source
+from .settings_forms import KEYS, VALUES, Form, form_of, is_loopback, listen, source
 from .settings_index import Path, Writer, dotted, fit, in_file, leaves, nearest
-from .telemetry.settings import Mask, PrivacySettings, TracingSettings
+from .store.settings import StoreSettings
+from .telemetry.settings import HepSettings, Mask, PrivacySettings, TracingSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -48,6 +50,9 @@ class Settings(NetSettings):
     trace: PropagationSettings = PropagationSettings()
     tracing: TracingSettings = TracingSettings()
     privacy: PrivacySettings = PrivacySettings()
+    store: StoreSettings = StoreSettings()
+    admin: AdminSettings = AdminSettings()
+    hep: HepSettings = HepSettings()
     transfer: TransferSettings = TransferSettings()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
@@ -234,10 +239,28 @@ class _Reading:
                         self._fault(path, f"{value!r} is taken by {dotted(first)}")
         if values.get(("privacy", "mask")) == Mask.HASH and not values.get(("privacy", "key")):
             self._fault(("privacy", "mask"), "'hash' needs privacy.key")
+        place = values.get(("admin", "listen"), defaults.admin.listen)
+        if isinstance(place, str) and not is_loopback(place) and not values.get(("admin", "token")):
+            self._fault(("admin", "listen"), "an address that others can reach needs admin.token")
+        if values.get(("admin", "raw")) is True and not values.get(("admin", "token")):
+            self._fault(("admin", "raw"), "messages as they were need admin.token")
+        self._check_pair(("tracing",), values)
+        for name in self._destinations():
+            self._check_pair(("tracing", "destinations", name), values)
         batch = values.get(("tracing", "batch"), defaults.tracing.batch)
         queue = values.get(("tracing", "max_queue"), defaults.tracing.max_queue)
         if isinstance(batch, int) and isinstance(queue, int) and batch > queue:
             self._fault(("tracing", "batch"), f"{batch} is more than tracing.max_queue, which is {queue}")
+
+    def _destinations(self) -> list[str]:
+        tracing = self._tree.get("tracing")
+        found = tracing.get("destinations") if isinstance(tracing, dict) else None
+        return list(found) if isinstance(found, dict) else []
+
+    def _check_pair(self, section: Path, values: Mapping[Path, object]) -> None:
+        certificate, key = (values.get((*section, name)) for name in ("client_certificate", "client_key"))
+        if (certificate is None) != (key is None):
+            self._fault(section, "client_certificate and client_key belong together")
 
 
 def _claim(form: Form, text: str) -> object:

@@ -163,6 +163,59 @@ def _port(text: str, *, lowest: int = 1) -> int:
     return int(text)
 
 
+def admin_listen(text: str) -> None:
+    """`HOST:PORT`, IPv6 in brackets."""
+    place, colon, port = text.rpartition(":")
+    if not colon or not _is_address(place):
+        raise ValueError(f"{text!r} is not HOST:PORT with an IP address (IPv6 in brackets)")
+    _port(port, lowest=0)
+
+
+def is_loopback(text: str) -> bool:
+    """Whether that HOST:PORT can be reached from this machine alone; True for what is no address."""
+    try:
+        return ipaddress.ip_address(text.rpartition(":")[0].strip("[]")).is_loopback
+    except ValueError:
+        return True
+
+
+def web_url(text: str) -> None:
+    """Of an application. Never repeated in the fault: credentials may stand in it."""
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("not a URL such as http://127.0.0.1:9000/route")
+    if url.username is not None:
+        raise ValueError("credentials do not belong into the URL")
+    if url.port is not None:
+        _port(str(url.port))
+
+
+def deep_link(text: str) -> None:
+    """Of another tool's page of a trace."""
+    web_url(text.replace("{trace_id}", "0" * 32))
+    if "{trace_id}" not in text:
+        raise ValueError("no {trace_id} in it, such as http://127.0.0.1:16686/trace/{trace_id}")
+
+
+def hep_address(text: str) -> None:
+    """`HOST:PORT[;transport=udp|tcp]`."""
+    trunk_address(text)
+    if not re.search(r":[0-9]+$", text.partition(";")[0]):
+        raise ValueError(f"{text!r} names no port")
+
+
+def bearer(text: str) -> None:
+    """A text that stands in a header of HTTP."""
+    if re.search(r"[^\x21-\x7e]", text):
+        raise ValueError("a token is made of visible ASCII characters, without blanks")
+
+
+def admin_token(text: str) -> None:
+    """Long enough, and fit for a header."""
+    bearer(text)
+    secret_key(text)
+
+
 Form = Callable[[str], object]
 VALUES: dict[Path, Form] = {
     ("listen", "*"): listen,
@@ -179,11 +232,24 @@ VALUES: dict[Path, Form] = {
     ("tracing", "endpoint"): endpoint,
     ("tracing", "headers", "*"): header_value,
     ("privacy", "key"): secret_key,
+    ("tracing", "destinations", "*", "endpoint"): endpoint,
+    ("tracing", "destinations", "*", "headers", "*"): header_value,
+    ("routes", "*", "webhook"): web_url,
+    ("routes", "*", "webhook_headers", "*"): header_name,
+    ("routes", "*", "webhook_token"): bearer,
+    ("trunks", "*", "call_id_header"): foreign_header,
+    ("admin", "listen"): admin_listen,
+    ("admin", "token"): admin_token,
+    ("admin", "links", "*"): deep_link,
+    ("hep", "address"): hep_address,
 }
 KEYS: dict[Path, Form] = {  # of the maps whose keys the operator chooses
     ("trunks", "*"): trunk_name,
     ("trunks", "*", "headers", "set", "*"): foreign_header,
     ("tracing", "headers", "*"): header_name,
+    ("tracing", "destinations", "*"): trunk_name,
+    ("tracing", "destinations", "*", "headers", "*"): header_name,
+    ("admin", "links", "*"): trunk_name,
 }
 
 

@@ -11,6 +11,7 @@ import difflib
 import functools
 import json
 import re
+import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from enum import Enum
 Path = tuple[str | int, ...]  # ("trunks", "sbc", "match", 1), in the words of the file
 
 # Promised by the documentation, and not built: better a plain word than "unknown key".
-NOT_YET = frozenset({"admin", "keep", "store", "timeout_ms", "webhook"})
+NOT_YET = frozenset({"tls", "redis"})
 
 
 class Shape(Enum):
@@ -55,6 +56,8 @@ def settings_of(section: type) -> dict[str, Setting]:
 
 def _inside(hint: object) -> tuple[Shape, type | None]:
     kind, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if kind is types.UnionType and types.NoneType in arguments:  # a section that may be absent
+        hint = arguments[0]
     mapped, listed = (arguments[-1] if kind is dict else None), (arguments[0] if kind is tuple else None)
     for shape, inner in ((Shape.ONE, hint), (Shape.MAP, mapped), (Shape.LIST, listed)):
         if isinstance(inner, type) and dataclasses.is_dataclass(inner):
@@ -141,6 +144,13 @@ _ENVIRONMENT: dict[str, tuple[tuple[str, ...], str]] = {  # of tracing: variable
     "endpoint": ((_OTLP + "TRACES_ENDPOINT", _OTLP + "ENDPOINT"), "http://localhost:4318"),
     "headers": ((_OTLP + "TRACES_HEADERS", _OTLP + "HEADERS"), "{}"),
     "timeout_s": ((_OTLP + "TRACES_TIMEOUT", _OTLP + "TIMEOUT"), "10"),
+    "compression": ((_OTLP + "TRACES_COMPRESSION", _OTLP + "COMPRESSION"), "none"),
+    "certificate": ((_OTLP + "TRACES_CERTIFICATE", _OTLP + "CERTIFICATE"), "null"),
+    "client_certificate": (
+        (_OTLP + "TRACES_CLIENT_CERTIFICATE", _OTLP + "CLIENT_CERTIFICATE"),
+        "null",
+    ),
+    "client_key": ((_OTLP + "TRACES_CLIENT_KEY", _OTLP + "CLIENT_KEY"), "null"),
     "service_name": (("OTEL_SERVICE_NAME",), "sipproxy"),
     "sample_ratio": (("OTEL_TRACES_SAMPLER",), "1.0"),
 }
@@ -164,6 +174,8 @@ class Writer:
             if setting.section is None:
                 text, origin = self._leaf(value, setting, here)
                 yield f"{head} {text}".ljust(56) + f"  # {origin}"
+            elif setting.shape is Shape.ONE and inner is None:
+                yield f"{head} null".ljust(56) + f"  # {self.place(here) or 'default'}"
             elif setting.shape is Shape.ONE:
                 yield head
                 yield from self.rows(inner, setting.section, here, indent + "  ")
@@ -183,7 +195,7 @@ class Writer:
 
     def _leaf(self, section: object, setting: Setting, path: Path) -> tuple[str, str]:
         value, origin = getattr(section, setting.name), self.place(path) or "default"
-        if path[0] != "tracing" or setting.key not in _ENVIRONMENT:
+        if path[:-1] != ("tracing",) or setting.key not in _ENVIRONMENT:
             return plain(value, setting.secret), origin
         variable = self._variable(setting.key)
         if value not in (None, {}):

@@ -268,8 +268,7 @@ def originate(arrival: Arrival, shared: Shared) -> Origin:
     if replaced is not None:
         target = replaced.target
         origin.links.append(target.context)
-        if target.call.root.sampled:
-            shared.facts.append(Linked(target.context.span_id, origin.root))
+        shared.facts.append(Linked(target.context.span_id, origin.root))
     return origin
 
 

@@ -93,22 +93,21 @@ class Attempt:
         setup.call.attempted(+1)
         if patience_s is not None:
             shared.endpoint.timers.start(Timer.FIRST_RESPONSE, now + patience_s, self)
-        if setup.call.root.sampled:
-            shared.facts.append(
-                Attempted(
-                    setup.call.root,
-                    self._parent,
-                    self.context,
-                    now,
-                    setup.arrived_at,
-                    "INVITE",
-                    self.trunk.name,
-                    request.call_id,
-                    tx.flow or self._flow,
-                    1,
-                    self.trunk.rtt_ms,
-                )
+        shared.facts.append(
+            Attempted(
+                setup.call.root,
+                self._parent,
+                self.context,
+                now,
+                setup.arrived_at,
+                "INVITE",
+                self.trunk.name,
+                request.call_id,
+                tx.flow or self._flow,
+                1,
+                self.trunk.rtt_ms,
             )
+        )
 
     def _cross(self, request: Request) -> Request:
         setup, shared = self._setup, self._setup.shared
@@ -158,8 +157,7 @@ class Attempt:
             self._finish()
 
     def _provisional(self, response: Response, now: float) -> None:
-        if self._setup.call.root.sampled:
-            self._setup.shared.facts.append(Progressed(self.context.span_id, response.status, now))
+        self._setup.shared.facts.append(Progressed(self.context.span_id, response.status, now))
         if self.phase is Phase.GIVEN_UP:
             self._tell_cancelled(self._withdrawal.try_now(self._tx, now), now)
         elif self.phase <= Phase.RINGING:
@@ -232,7 +230,7 @@ class Attempt:
             self._tell_cancelled(self._withdrawal.want(self._tx, reason or None, now), now)
 
     def _tell_cancelled(self, sent: bool, now: float) -> None:
-        if sent and self._setup.call.root.sampled:
+        if sent:
             self._setup.shared.facts.append(Milestone(self.context.span_id, "CANCEL", now))
 
     # Dialogs
@@ -273,14 +271,12 @@ class Attempt:
         if self._concluded:
             return
         self._concluded = True
-        call = self._setup.call
-        if call.root.sampled:
-            if self._tx is not None and self._tx.moved and self._tx.flow is not None:
-                self._setup.shared.facts.append(Moved(self.context.span_id, self._tx.flow))
-            repeats = 0 if self._tx is None else self._tx.repeats
-            wanted = 200 <= status < 300 and self.winner is None and self.phase < Phase.GIVEN_UP
-            fact = Concluded(self.context.span_id, status, error, now, repeats, None, not wanted)
-            self._setup.shared.facts.append(fact)
+        if self._tx is not None and self._tx.moved and self._tx.flow is not None:
+            self._setup.shared.facts.append(Moved(self.context.span_id, self._tx.flow))
+        repeats = 0 if self._tx is None else self._tx.repeats
+        wanted = 200 <= status < 300 and self.winner is None and self.phase < Phase.GIVEN_UP
+        fact = Concluded(self.context.span_id, status, error, now, repeats, None, not wanted)
+        self._setup.shared.facts.append(fact)
 
     def _finish(self) -> None:
         if not self._finished:

@@ -92,7 +92,7 @@ class Couple(Lineage):
         new.role = old.role
         new.confirmed = True
         self.establish(new, parent, now)
-        if link is not None and self.root.sampled:
+        if link is not None:
             self.shared.facts.append(Linked(new.context.span_id, link))
         new.peer = other
         if other is not None:
@@ -129,29 +129,27 @@ class Couple(Lineage):
         """That leg is confirmed, or new here: its span begins."""
         leg.answered_at = now
         leg.context = parent.child(self.shared.ids.span_id())
-        if self.root.sampled:
-            rtt_ms = None if leg.trunk is None else leg.trunk.rtt_ms
-            self.shared.facts.append(
-                Established(
-                    self.root,
-                    parent,
-                    leg.context,
-                    now,
-                    leg.role,
-                    leg.trunk_name,
-                    leg.dialog.call_id,
-                    leg.flow,
-                    self.ring_ms,
-                    rtt_ms,
-                    leg.dialled,
-                )
+        rtt_ms = None if leg.trunk is None else leg.trunk.rtt_ms
+        self.shared.facts.append(
+            Established(
+                self.root,
+                parent,
+                leg.context,
+                now,
+                leg.role,
+                leg.trunk_name,
+                leg.dialog.call_id,
+                leg.flow,
+                self.ring_ms,
+                rtt_ms,
+                leg.dialled,
             )
+        )
 
     def tell_ended(self, leg: Leg, end: str, now: float) -> None:
         """Its span ends."""
-        if self.root.sampled:
-            talk_ms = round((self.ended_at - leg.answered_at) * 1000)
-            self.shared.facts.append(DialogEnded(leg.context.span_id, end, now, talk_ms))
+        talk_ms = round((self.ended_at - leg.answered_at) * 1000)
+        self.shared.facts.append(DialogEnded(leg.context.span_id, end, now, talk_ms, self.root, leg.role))
 
     def release(self, trunk: Trunk | None) -> None:
         """That trunk need not count this call any more, or once less."""
@@ -161,9 +159,8 @@ class Couple(Lineage):
 
     def tell_settled(self, answer: Answer, heard: bool, now: float) -> None:
         """Nothing more can happen on the INVITEs of that answer; `heard`: its ACK has come."""
-        if self.root.sampled:
-            for span_id in answer.span_ids:
-                if heard:
-                    self.shared.facts.append(Milestone(span_id, "ACK", now))
-                self.shared.facts.append(Settled(span_id))
+        for span_id in answer.span_ids:
+            if heard:
+                self.shared.facts.append(Milestone(span_id, "ACK", now))
+            self.shared.facts.append(Settled(span_id))
         answer.span_ids = ()

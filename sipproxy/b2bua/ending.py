@@ -13,6 +13,7 @@ from ..sip.build import cseq_of, respond_to
 from ..sip.message import Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, ServerTransaction
+from .events import Disconnected
 
 if TYPE_CHECKING:
     from .leg import Leg
@@ -26,7 +27,7 @@ class Bye:
     is our own.
     """
 
-    __slots__ = ("_answered", "_asker", "_leg", "_reason", "_repeated", "_tx", "end")
+    __slots__ = ("_answered", "_asker", "_leg", "_reason", "_repeated", "_sent_at", "_tx", "end")
 
     def __init__(
         self, leg: Leg, *, end: str, asker: Leg | None = None, tx: ServerTransaction | None = None
@@ -37,6 +38,7 @@ class Bye:
         self._answered = tx is None
         self._reason = ""
         self._repeated = False
+        self._sent_at = 0.0
         self.end = end  # `sip.dialog.end`
 
     def start(self, now: float, reason: str = "") -> None:
@@ -57,6 +59,7 @@ class Bye:
 
     def _send(self, now: float) -> None:
         leg = self._leg
+        self._sent_at = self._sent_at or now
         if self._tx is not None:
             request, hop = leg.cross(self._tx.request)
         else:
@@ -86,7 +89,7 @@ class Bye:
             self._answered = True
             back = self._asker.cross_back(self._tx, response, target=False)
             self._leg.shared.endpoint.respond(self._tx, back, now)
-        self._over(now)
+        self._over(response.status, now)
 
     def _challenged(self, response: Response, now: float) -> bool:
         if self._answered or self._asker is None or self._tx is None or not self._leg.call.resumes():
@@ -98,19 +101,22 @@ class Bye:
 
     def timed_out(self, tx: ClientTransaction, now: float) -> None:
         """The other side is gone: so the dialog is over all the same."""
-        self._over(now)
+        self._over(0, now)
 
     def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
         """Likewise."""
-        self._over(now)
+        self._over(0, now)
 
     def expire(self, timer: Timer, now: float) -> None:
         """The asker has waited long enough."""
         self._answer(200, now)
 
-    def _over(self, now: float) -> None:
+    def _over(self, status: int, now: float) -> None:
         self._answer(200, now)
-        self._leg.call.leg_ended(self._leg, now)
+        leg = self._leg
+        root, delay_s = leg.call.root, now - self._sent_at
+        leg.shared.facts.append(Disconnected(root, leg.trunk_name, delay_s, status, now))
+        leg.call.leg_ended(leg, now)
 
     def _answer(self, status: int, now: float) -> None:
         if self._answered or self._asker is None or self._tx is None:

@@ -267,9 +267,8 @@ class Engine:
             self._refuse(tx, request, errand.status, now)
             return
         self._tell_arrived(origin, arrival, request, flow, now)
-        if origin.root.sampled:
-            names = tuple(trunk.name for trunk in candidates)
-            shared.facts.append(Routed(origin.root, shared.ids.span_id(), now, now, names, ""))
+        names = tuple(trunk.name for trunk in candidates)
+        shared.facts.append(Routed(origin.root, shared.ids.span_id(), now, now, names, ""))
         forward = Forward(
             shared,
             tx,
@@ -289,22 +288,21 @@ class Engine:
     def _tell_arrived(
         self, origin: Origin, arrival: Arrival, request: Request, flow: Flow, now: float
     ) -> None:
-        if origin.root.sampled:
-            rtt_ms = None if arrival.source is None else arrival.source.rtt_ms
-            self.shared.facts.append(
-                RequestArrived(
-                    origin.root,
-                    origin,
-                    now,
-                    arrival.source_name,
-                    request,
-                    flow,
-                    arrival.interaction,
-                    arrival.session_id,
-                    rtt_ms,
-                    arrival.transfer is not None,
-                )
+        rtt_ms = None if arrival.source is None else arrival.source.rtt_ms
+        self.shared.facts.append(
+            RequestArrived(
+                origin.root,
+                origin,
+                now,
+                arrival.source_name,
+                request,
+                flow,
+                arrival.interaction,
+                arrival.session_id,
+                rtt_ms,
+                arrival.transfer is not None,
             )
+        )
 
     def acknowledged(self, ack: Request, flow: Flow, now: float) -> None:
         """An ACK for a 2xx of ours; any other is a stray one."""

@@ -60,6 +60,20 @@ class LookedUp:
 
 
 @dataclass(slots=True)
+class Consulted:
+    """An application was asked for the routing decision `route_id`. `result`: `ok`, `rejected`, `timeout`,
+    `error` (no answer, or not a 2xx), `bad_answer`.
+    """
+
+    root: TraceContext
+    route_id: str
+    span_id: str
+    began_at: float
+    at: float
+    result: str
+
+
+@dataclass(slots=True)
 class Attempted:
     """A request went out: to a trunk, or, as the re-INVITE of a transfer, to a leg.
 
@@ -163,6 +177,19 @@ class DialogEnded:
     end: str
     at: float
     talk_ms: int
+    root: TraceContext
+    leg: str
+
+
+@dataclass(slots=True)
+class Disconnected:
+    """A BYE of ours had its final response after `delay_s` (RFC 6076 section 4.4); `status` 0: none came."""
+
+    root: TraceContext
+    trunk: str
+    delay_s: float
+    status: int
+    at: float
 
 
 @dataclass(slots=True)
@@ -212,6 +239,10 @@ class TransferEnded:
     status: int
     error: str
     at: float
+    kind: str
+    mode: str
+    trunk: str  # the transferor's
+    root: TraceContext
 
 
 @dataclass(slots=True)
@@ -231,17 +262,22 @@ class CallForgotten:
 
 @dataclass(slots=True)
 class Counted:
-    """Something for a counter; `which` tells its kinds apart, from a closed set."""
+    """Something for a counter; `which` tells its kinds apart, from a closed set. `root` and `call_id` name
+    the call, where it is one's.
+    """
 
     what: str
     trunk: str
     which: str = ""
+    root: TraceContext | None = None
+    call_id: str = ""
 
 
 Fact: TypeAlias = (
     RequestArrived
     | Routed
     | LookedUp
+    | Consulted
     | Attempted
     | Moved
     | Progressed
@@ -250,6 +286,7 @@ Fact: TypeAlias = (
     | Settled
     | Established
     | DialogEnded
+    | Disconnected
     | Transacted
     | TransferBegan
     | TransferEnded

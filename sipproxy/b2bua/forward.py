@@ -118,22 +118,21 @@ class Forward:
         self._context = self._root.child(self.shared.ids.span_id())
         request = self._cross(trunk, flow, now)
         tx = self.shared.endpoint.send(request, flow, self, now, pinned=trunk.pinned)
-        if self._root.sampled:
-            self.shared.facts.append(
-                Attempted(
-                    self._root,
-                    self._root,
-                    self._context,
-                    now,
-                    self._arrived_at,
-                    request.method,
-                    trunk.name,
-                    request.call_id,
-                    tx.flow or flow,
-                    cseq_of(request),
-                    trunk.rtt_ms,
-                )
+        self.shared.facts.append(
+            Attempted(
+                self._root,
+                self._root,
+                self._context,
+                now,
+                self._arrived_at,
+                request.method,
+                trunk.name,
+                request.call_id,
+                tx.flow or flow,
+                cseq_of(request),
+                trunk.rtt_ms,
             )
+        )
 
     def _cross(self, trunk: Trunk, flow: Flow, now: float) -> Request:
         request, errand = self._tx.request, self._errand
@@ -193,14 +192,13 @@ class Forward:
         if not self._tx.answered:
             self.shared.endpoint.respond(self._tx, response, now)
         status = 0 if error == "timeout" else response.status
-        if self._root.sampled:
-            fact = Concluded(self._root.span_id, status, error, now, self._tx.repeats, None, True)
-            self.shared.facts.append(fact)
-            if self._errand is None:
-                self.shared.facts.append(CallForgotten(self._root))
+        fact = Concluded(self._root.span_id, status, error, now, self._tx.repeats, None, True)
+        self.shared.facts.append(fact)
+        if self._errand is None:
+            self.shared.facts.append(CallForgotten(self._root))
         if self._errand is not None:
             self._errand.concluded(response if status else None, error, now)
 
     def _tell(self, status: int, error: str, now: float) -> None:
-        if self._root.sampled and self._context is not self._root:
+        if self._context is not self._root:
             self.shared.facts.append(Concluded(self._context.span_id, status, error, now, 0, None, True))

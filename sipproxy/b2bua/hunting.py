@@ -82,10 +82,9 @@ class Hunt(Placing):
             if self.over:
                 return
             root, shared = self.call.root, self.shared
-            if root.sampled:
-                span_id = shared.ids.span_id()
-                fact = LookedUp(root, self._route_id, span_id, now, at, trunk.name, len(flows))
-                shared.facts.append(fact)
+            span_id = shared.ids.span_id()
+            fact = LookedUp(root, self._route_id, span_id, now, at, trunk.name, len(flows))
+            shared.facts.append(fact)
             self._targets(trunk, flows, at)
 
         self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
@@ -133,7 +132,6 @@ class Hunt(Placing):
     def tell_routed(self, error: str, now: float) -> None:
         """The routing decision, as a fact."""
         root = self.call.root
-        if root.sampled:
-            names = tuple([trunk.name for trunk in self.candidates])
-            self._route_id = self.shared.ids.span_id()
-            self.shared.facts.append(Routed(root, self._route_id, self.arrived_at, now, names, error))
+        names = tuple([trunk.name for trunk in self.candidates])
+        self._route_id = self.shared.ids.span_id()
+        self.shared.facts.append(Routed(root, self._route_id, self.arrived_at, now, names, error))

@@ -133,20 +133,13 @@ class Join:
         self._cseq = cseq_of(request)
         self._withdrawal = Withdrawal(shared.endpoint)
         root, parent = self._owner.root, self.user.transfer.context
-        self._span = parent.child(shared.ids.span_id()) if root.sampled else None
-        if self._span is not None:
-            trunk = leg.trunk
-            fact = Attempted(
-                *(root, parent, self._span, now, now, "re-INVITE", leg.trunk_name),
-                *(
-                    leg.dialog.call_id,
-                    leg.flow,
-                    self._cseq,
-                    None if trunk is None else trunk.rtt_ms,
-                    leg.role,
-                ),
-            )
-            shared.facts.append(fact)
+        self._span = parent.child(shared.ids.span_id())
+        rtt_ms = None if leg.trunk is None else leg.trunk.rtt_ms
+        fact = Attempted(
+            *(root, parent, self._span, now, now, "re-INVITE", leg.trunk_name),
+            *(leg.dialog.call_id, leg.flow, self._cseq, rtt_ms, leg.role),
+        )
+        shared.facts.append(fact)
         shared.endpoint.timers.start(Timer.RING, now + PATIENCE_S, self)
         leg.send(request, hop, self, now)
 

@@ -149,7 +149,7 @@ class Move(Dialling):
 
     def _tell_settled(self, context: TraceContext, now: float) -> None:
         """The ACK of the target's INVITE has gone."""
-        if self._replaced is None and self.call.root.sampled:
+        if self._replaced is None:
             self.shared.facts.append(Milestone(context.span_id, "ACK", now))
             self.shared.facts.append(Settled(context.span_id))
 

@@ -60,7 +60,7 @@ class Errand(Lineage):
     def attempted(self, change: int) -> None:
         """The last word on it."""
         self._open += change
-        if not self._open and self.root.sampled:
+        if not self._open:
             self.shared.facts.append(CallForgotten(self.root))
 
     def begin(self, now: float) -> None:

@@ -100,8 +100,7 @@ class Parting(Couple):
         if leg.notifies and self.stage is Stage.TALKING and not leg.departed:
             self._held_bye = HeldBye(self, leg, tx, now)
             return
-        if self.root.sampled:
-            self.shared.facts.append(Milestone(leg.context.span_id, "BYE", now))
+        self.shared.facts.append(Milestone(leg.context.span_id, "BYE", now))
         if not leg.confirmed:
             self._early_bye(leg, tx, request, now)
             return
@@ -212,8 +211,9 @@ class Parting(Couple):
             leg.forget()
             return
         if leg.declined:
-            if self.root.sampled:
-                self.shared.facts.append(DialogEnded(leg.context.span_id, "cancelled", now, 0))
+            self.shared.facts.append(
+                DialogEnded(leg.context.span_id, "cancelled", now, 0, self.root, leg.role)
+            )
             self.attempted(-1)
             return
         if self.stage is not Stage.ENDING:
@@ -269,5 +269,5 @@ class Parting(Couple):
 
     def _tell_forgotten(self) -> None:
         """The last word on this call: behind the end of a cancelled attempt, which may come late."""
-        if self.stage is Stage.ENDED and not self._open_attempts and self.root.sampled:
+        if self.stage is Stage.ENDED and not self._open_attempts:
             self.shared.facts.append(CallForgotten(self.root))

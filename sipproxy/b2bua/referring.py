@@ -73,8 +73,7 @@ class Referring:
         if replaced is not None:
             consultation = replaced.target
             transfer.links(consultation.context)
-            if consultation.call.root.sampled:
-                call.shared.facts.append(Linked(consultation.context.span_id, transfer.context))
+            call.shared.facts.append(Linked(consultation.context.span_id, transfer.context))
         if status:
             transfer.refused(status, "", now)
             (front or leg).refuse(tx, status, now)

@@ -239,8 +239,6 @@ class Relay:
 
     def _tell_begun(self, request: Request, now: float) -> None:
         leg = self._leg
-        if not leg.call.root.sampled:
-            return
         if request.method not in _TARGET_REFRESH:
             self._tell(Milestone(leg.context.span_id, request.method, now))
             return

@@ -64,6 +64,8 @@ class TrunkSettings:
     limits: TrunkLimits = TrunkLimits()
     headers: HeaderPolicy = HeaderPolicy()
     refer: Refer | None = None  # None: relay where the other side's Allow lists REFER, else local
+    # A header of INVITEs to it that names the caller's Call-ID, by which HOMER and sngrep join legs: X-CID.
+    call_id_header: str | None = None
     transfer_anchor: bool = True  # Refer-To towards this trunk points to us: the new call comes back this way
 
 
@@ -74,6 +76,11 @@ class RouteSettings:
     to: tuple[str, ...]
     source: str | None = field(default=None, metadata={"key": "from"})
     user: str | None = None  # regular expression on the Request-URI's user
+    # An application that is asked (POST, JSON) for each call; `to` holds where it does not answer well.
+    webhook: str | None = None
+    timeout_ms: int = field(default=300, metadata={"ge": 1, "le": 30_000})
+    webhook_headers: tuple[str, ...] = ()  # of the INVITE, that it is told
+    webhook_token: str | None = field(default=None, metadata={"secret": True})  # sent as a bearer token
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,7 @@ class Setup(Hunt):
             if trunk is not None:
                 self.call.trunks.append(trunk)
             self.shared.endpoint.respond(self._tx, respond_to(self.request, 100), now)
-            if self.call.root.sampled:
-                shared.facts.append(Progressed(self.call.root.span_id, 100, now))
+            shared.facts.append(Progressed(self.call.root.span_id, 100, now))
             self.tell_routed("", now)
             shared.endpoint.timers.start(Timer.RING, now + shared.timeouts.ring_s, self.call.reminder)
             self.next("overload", 0, now)
@@ -144,8 +143,7 @@ class Setup(Hunt):
         if "rseq" in crossed.headers:
             self._number(caller, crossed)
         self.shared.endpoint.respond(self._tx, crossed, now)
-        if self.call.root.sampled:
-            self.shared.facts.append(Progressed(self.call.root.span_id, response.status, now))
+        self.shared.facts.append(Progressed(self.call.root.span_id, response.status, now))
         if self.transfer is not None:
             self.transfer.progressed(response.status, now)
 
@@ -188,11 +186,8 @@ class Setup(Hunt):
         self.call.ring_ms = round((now - self._rang_at) * 1000) if self._rang_at else 0
         shared.endpoint.respond(tx, caller.cross_back(tx, response, target=True), now)
         sent = shared.endpoint.outbox[-1]
-        if root.sampled:
-            setup_ms = round((now - self.arrived_at) * 1000)
-            shared.facts.append(
-                Concluded(root.span_id, response.status, "", now, tx.repeats, setup_ms, False)
-            )
+        setup_ms = round((now - self.arrived_at) * 1000)
+        shared.facts.append(Concluded(root.span_id, response.status, "", now, tx.repeats, setup_ms, False))
         spans = (root.span_id, attempt.context.span_id)
         caller.answer = Answer(
             caller,
@@ -237,8 +232,7 @@ class Setup(Hunt):
         """The caller gives up."""
         if self.over:
             return
-        if self.call.root.sampled:
-            self.shared.facts.append(Milestone(self.call.root.span_id, "CANCEL", now))
+        self.shared.facts.append(Milestone(self.call.root.span_id, "CANCEL", now))
         self.withdraw(", ".join(cancel.headers.values("reason")), now)
         self._refuse(487, "", now)
 
@@ -278,11 +272,10 @@ class Setup(Hunt):
         self.attempt = None
         self.shared.open_invites.pop(self._tx, None)
         root = self.call.root
-        if root.sampled:
-            setup_ms = round((now - self.arrived_at) * 1000)
-            self.shared.facts.append(
-                Concluded(root.span_id, status, error, now, self._tx.repeats, setup_ms, True)
-            )
+        setup_ms = round((now - self.arrived_at) * 1000)
+        self.shared.facts.append(
+            Concluded(root.span_id, status, error, now, self._tx.repeats, setup_ms, True)
+        )
         self._tell_transfer(status, error, now)
 
     def _tell_transfer(self, status: int, error: str, now: float) -> None:

@@ -59,9 +59,11 @@ class Transfer:
 
     __slots__ = (
         "_awaited",
+        "_mode",
         "_owner",
         "_reminder",
         "_reported",
+        "_trunk",
         "baggage",
         "chain",
         "chain_began_at",
@@ -112,6 +114,8 @@ class Transfer:
         self.expires_at = 0.0
         self.placed_by = ""  # Call-ID and From tag of the new call
         self._awaited = False
+        self._mode = ""  # `relay` or `local`
+        self._trunk = ""  # the transferor's
         self.live = False  # the new call is being set up now
         self._reported = 0
         self._reminder: Reminder | None = None
@@ -119,12 +123,15 @@ class Transfer:
 
     def begin(self, mode: str, trunk: str, link: TraceContext | None, now: float) -> None:
         """Tell that it has begun."""
-        kind = "blind" if self.replaces is None else "attended"
-        if self.root.sampled:
-            owner = self._owner
-            assert owner is not None
-            fact = TransferBegan(self.root, owner.trace, self.context, link, now, kind, mode, trunk)
-            self.shared.facts.append(fact)
+        owner = self._owner
+        assert owner is not None
+        self._mode, self._trunk = mode, trunk
+        fact = TransferBegan(self.root, owner.trace, self.context, link, now, self._kind, mode, trunk)
+        self.shared.facts.append(fact)
+
+    @property
+    def _kind(self) -> str:
+        return "blind" if self.replaces is None else "attended"
 
     @property
     def previous(self) -> str:
@@ -228,11 +235,12 @@ class Transfer:
         if self._reminder is not None:
             self._reminder.drop()
         self.shared.count("transfers", which=outcome)
-        if self.root.sampled:
-            fact = TransferEnded(
-                self.context.span_id, outcome, source, _STAGES[self.stage], status, error, now
-            )
-            self.shared.facts.append(fact)
+        stage, kind = _STAGES[self.stage], self._kind
+        fact = TransferEnded(
+            *(self.context.span_id, outcome, source, stage, status, error, now),
+            *(kind, self._mode, self._trunk, self.root),
+        )
+        self.shared.facts.append(fact)
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.transferred = owner.transferred or outcome == "completed"
@@ -242,10 +250,10 @@ class Transfer:
 
     def links(self, context: TraceContext) -> None:
         """It has to do with a span of another trace. Once it is over, the other one alone says so."""
-        if self.root.sampled and not self.over:
+        if not self.over:
             self.shared.facts.append(Linked(self.context.span_id, context))
 
     def tell(self, name: str, now: float) -> None:
         """An event on its span."""
-        if self.root.sampled and not self.over:
+        if not self.over:
             self.shared.facts.append(Milestone(self.context.span_id, name, now))

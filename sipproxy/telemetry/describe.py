@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..b2bua.events import (
     Attempted,
+    Consulted,
     Established,
     LookedUp,
     RequestArrived,
@@ -155,6 +156,11 @@ def of_lookup(fact: LookedUp) -> Attributes:
     if not fact.found:
         attributes["error.type"] = "dns"
     return attributes
+
+
+def of_consultation(fact: Consulted) -> Attributes:
+    """The routing webhook: nothing of what was asked and answered, which is the application's."""
+    return {} if fact.result in ("ok", "rejected") else {"error.type": "webhook"}
 
 
 def _on_the_wire(masker: Masker, method: str) -> str:

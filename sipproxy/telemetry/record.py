@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..propagation.context import TraceContext
@@ -19,7 +17,10 @@ Event = tuple[str, int, Attributes | None]  # name, when in ns, attributes
 
 
 class SpanRecord(NamedTuple):
-    """A finished span, of plain values alone. Ids are hex; `parent_id` is "" on the first span of a trace."""
+    """A span, of plain values alone. Ids are hex; `parent_id` is "" on the first span of a trace.
+
+    `root_id` and `call_key` are for us alone: they tell whose call it is, and by which messages.
+    """
 
     trace_id: str
     span_id: str
@@ -29,31 +30,24 @@ class SpanRecord(NamedTuple):
     name: str
     kind: str  # INTERNAL, SERVER, CLIENT
     start_ns: int  # since 1970
-    end_ns: int
+    end_ns: int  # 0: it has not ended yet
     failed: bool
     attributes: Attributes
     events: tuple[Event, ...]
     dropped_events: int
     links: tuple[Link, ...]
-
-
-def pack(records: Iterable[SpanRecord]) -> bytes:
-    """Records for a pipe to a process of the same Python."""
-    return marshal.dumps([tuple(record) for record in records])
-
-
-def unpack(data: bytes) -> list[SpanRecord]:
-    """What `pack` packed."""
-    return [SpanRecord._make(values) for values in marshal.loads(data)]
+    root_id: str = ""  # span id of the first span of the call
+    call_key: int = 0  # of the leg's Call-ID (CallKeys); 0 where it has none
 
 
 class OpenCall:
     """What the spans of a call share."""
 
-    __slots__ = ("attempted", "common", "open")
+    __slots__ = ("attempted", "common", "open", "root_id")
 
-    def __init__(self, common: Attributes | None) -> None:
+    def __init__(self, common: Attributes | None, root_id: str = "") -> None:
         self.common = common
+        self.root_id = root_id
         self.attempted = False
         self.open: list[OpenSpan] = []
 
@@ -65,6 +59,7 @@ class OpenSpan:
         "attributes",
         "began_at",
         "call",
+        "call_key",
         "context",
         "dropped",
         "ended_at",
@@ -89,8 +84,10 @@ class OpenSpan:
         began_at: float,
         flow: Flow | None,
         attributes: Attributes,
+        call_key: int = 0,
     ) -> None:
         self.call = call
+        self.call_key = call_key
         self.context = context
         self.parent_id = parent_id
         self.place = place
@@ -127,19 +124,28 @@ class OpenSpan:
 
     def record(self, offset_ns: int) -> SpanRecord:
         """The finished self. `offset_ns` is what the core's clock is behind 1970."""
-        context, attributes, flow = self.context, self.attributes, self.flow
+        events: tuple[Event, ...] = ()
+        if self.events is not None:
+            events = tuple([(name, int(at * 1e9) + offset_ns, more) for name, at, more in self.events])
+        start_ns = int(self.began_at * 1e9) + offset_ns
+        end_ns = start_ns if self.ended_at is None else int(self.ended_at * 1e9) + offset_ns
+        return self._row(start_ns, max(start_ns, end_ns), self.attributes, events)
+
+    def opening(self, offset_ns: int) -> SpanRecord:
+        """What is known while it lasts: no events, no end."""
+        return self._row(int(self.began_at * 1e9) + offset_ns, 0, self.attributes.copy(), ())
+
+    def _row(
+        self, start_ns: int, end_ns: int, attributes: Attributes, events: tuple[Event, ...]
+    ) -> SpanRecord:
+        context, flow, call = self.context, self.flow, self.call
         if flow is not None:
             attributes["network.transport"] = "udp" if flow.transport == UDP else "tcp"
             attributes["network.peer.address"] = flow.host
             attributes["network.peer.port"] = flow.port
-        if self.call.common is not None:
-            attributes.update(self.call.common)
-        events: tuple[Event, ...] = ()
-        if self.events is not None:
-            events = tuple([(name, int(at * 1e9) + offset_ns, more) for name, at, more in self.events])
+        if call.common is not None:
+            attributes.update(call.common)
         adopted = attributes.get("sip.trace.decision") == "adopted"
-        start_ns = int(self.began_at * 1e9) + offset_ns
-        end_ns = start_ns if self.ended_at is None else int(self.ended_at * 1e9) + offset_ns
         return SpanRecord(
             context.trace_id,
             context.span_id,
@@ -149,10 +155,12 @@ class OpenSpan:
             self.name,
             self.kind,
             start_ns,
-            max(start_ns, end_ns),
+            end_ns,
             self.failed,
             permitted(self.place, attributes),
             events,
             self.dropped,
             self.links,
+            call.root_id,
+            self.call_key,
         )

@@ -2,29 +2,33 @@
 
     RequestArrived   opens    INVITE SERVER, the root               Concluded, Settled end it
     Routed           is       route INTERNAL
-LookedUp         is       dns INTERNAL, under the route
+    LookedUp         is       dns INTERNAL, under the route
+    Consulted        is       webhook CLIENT, under the route
     Attempted        opens    INVITE or re-INVITE CLIENT            Concluded, Settled end it
     Established      opens    dialog SERVER, dialog CLIENT          DialogEnded ends it
     Transacted       opens    re-INVITE or UPDATE SERVER            Concluded, Settled end it
     TransferBegan    opens    transfer INTERNAL                     TransferEnded ends it
 
 Each hangs on what its fact names. An attempt that names nothing begins a trace of its own, so the spans of
-one call may have several trace-ids. What is not sampled leaves nothing here. An INVITE ends with its final
-response and leaves the book when its ACK has come: so that is among its events, and links can still be added.
+one call may have several trace-ids. An INVITE ends with its final response and leaves the book when its ACK
+has come: so that is among its events, and links can still be added. What is not sampled leaves nothing here,
+unless the book keeps a journal: then all calls are in it, and each span is told of when it begins as well.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..b2bua.events import (
     Attempted,
     CallForgotten,
     Concluded,
+    Consulted,
     Counted,
     DialogEnded,
+    Disconnected,
     Established,
     Fact,
     Linked,
@@ -46,6 +50,7 @@ from .describe import (
     STATUS_NAMES,
     of_attempt,
     of_call,
+    of_consultation,
     of_dialog,
     of_in_dialog,
     of_lookup,
@@ -57,6 +62,7 @@ from .describe import (
 )
 from .ending import conclude, end_dialog, end_transfer, give_up
 from .masking import Masker
+from .parcel import OVER, RINGING, Note
 from .record import CLIENT, INTERNAL, SERVER, OpenCall, OpenSpan, SpanRecord
 
 _PATIENCE_S = 40.0  # how long a forgotten call's open span may still be told of: 64*T1 and some
@@ -69,9 +75,20 @@ _DIALOG, _IN_DIALOG, _TRANSFER = Place.DIALOG, Place.IN_DIALOG, Place.TRANSFER
 class SpanBook:
     """The open spans of all calls. `wall_offset` and the core's `now` together are the seconds since 1970."""
 
-    def __init__(self, masker: Masker, wall_offset: float | Callable[[], float]) -> None:
+    def __init__(
+        self,
+        masker: Masker,
+        wall_offset: float | Callable[[], float],
+        *,
+        keys: Callable[[str], int] | None = None,
+        journal: bool = False,
+    ) -> None:
         self._masker = masker
         self._wall_offset = wall_offset
+        self._key = keys or _no_key
+        self._journal = journal
+        self._opened: list[SpanRecord] = []
+        self._notes: list[Note] = []
         self._calls: dict[str, OpenCall] = {}  # by the root's span id
         self._open: dict[str, OpenSpan] = {}
         self._orphans: deque[tuple[float, OpenSpan]] = deque()  # of forgotten calls, and when to give them up
@@ -82,6 +99,7 @@ class SpanBook:
             RequestArrived: self._request_arrived,
             Routed: self._routed,
             LookedUp: self._looked_up,
+            Consulted: self._consulted,
             Attempted: self._attempted,
             Moved: self._moved,
             Progressed: self._progressed,
@@ -90,6 +108,7 @@ class SpanBook:
             Settled: self._settled,
             Established: self._established,
             DialogEnded: self._dialog_ended,
+            Disconnected: _nothing,
             Transacted: self._transacted,
             TransferBegan: self._transfer_began,
             TransferEnded: self._transfer_ended,
@@ -112,6 +131,19 @@ class SpanBook:
             self._lose_patience(sent_at)
         return self._finished
 
+    def gathered(self) -> tuple[list[SpanRecord], list[Note]]:
+        """What began and what else is to be told since the last time; nothing without a journal."""
+        gathered = self._opened, self._notes
+        self._opened, self._notes = [], []
+        return gathered
+
+    def openings(self) -> Iterator[SpanRecord]:
+        """All that is open, for an observer that has just begun. What changes meanwhile it hears anyway."""
+        for span_id in [*self._open]:
+            span = self._open.get(span_id)
+            if span is not None:
+                yield span.opening(self._offset_ns)
+
     def close_all(self, now: float, end: str = "shutdown") -> list[SpanRecord]:
         """End everything that is open: dialogs say why, of a transfer nobody knows the outcome."""
         self._begin(now)
@@ -131,14 +163,15 @@ class SpanBook:
 
     def _request_arrived(self, fact: RequestArrived) -> None:
         root = fact.root
-        if not root.flags & SAMPLED:
+        if not root.flags & SAMPLED and not self._journal:
             return
         masker, origin = self._masker, fact.origin
-        call = self._calls[root.span_id] = OpenCall(of_call(masker, fact))
+        call = self._calls[root.span_id] = OpenCall(of_call(masker, fact), root.span_id)
         name = span_name(fact.request.method)
         parent_id = "" if origin.parent is None else origin.parent.span_id
         attributes = of_request(masker, fact)
-        span = OpenSpan(call, root, parent_id, _REQUEST, name, SERVER, fact.at, fact.flow, attributes)
+        key = self._key(fact.request.call_id)
+        span = OpenSpan(call, root, parent_id, _REQUEST, name, SERVER, fact.at, fact.flow, attributes, key)
         if origin.links:
             span.links = tuple([(link.trace_id, link.span_id, link.flags) for link in origin.links])
         self._add(span)
@@ -154,7 +187,8 @@ class SpanBook:
         name, attributes = span_name(fact.method), of_attempt(self._masker, fact, delay_us)
         context, flow = fact.context, fact.flow
         parent_id = "" if fact.parent is None else fact.parent.span_id
-        self._add(OpenSpan(call, context, parent_id, _ATTEMPT, name, CLIENT, fact.at, flow, attributes))
+        key = self._key(fact.call_id)
+        self._add(OpenSpan(call, context, parent_id, _ATTEMPT, name, CLIENT, fact.at, flow, attributes, key))
 
     def _established(self, fact: Established) -> None:
         call = self._calls.get(fact.root.span_id)
@@ -162,7 +196,8 @@ class SpanBook:
             return
         kind, attributes = CLIENT if fact.dialled else SERVER, of_dialog(self._masker, fact)
         context, flow, parent_id = fact.context, fact.flow, fact.parent.span_id
-        self._add(OpenSpan(call, context, parent_id, _DIALOG, "dialog", kind, fact.at, flow, attributes))
+        key = self._key(fact.call_id)
+        self._add(OpenSpan(call, context, parent_id, _DIALOG, "dialog", kind, fact.at, flow, attributes, key))
 
     def _transacted(self, fact: Transacted) -> None:
         call = self._calls.get(fact.root.span_id)
@@ -171,6 +206,7 @@ class SpanBook:
         name, attributes = span_name(fact.method), of_in_dialog(self._masker, fact)
         parent_id = fact.parent.span_id
         span = OpenSpan(call, fact.context, parent_id, _IN_DIALOG, name, SERVER, fact.at, None, attributes)
+        span.call_key = self._key(fact.call_id)
         if fact.link is not None:
             span.link(fact.link)
         self._add(span)
@@ -206,6 +242,16 @@ class SpanBook:
         span.ended_at = fact.at
         self._finished.append(span.record(self._offset_ns))
 
+    def _consulted(self, fact: Consulted) -> None:
+        call = self._calls.get(fact.root.span_id)
+        if call is None:
+            return
+        context, route_id, attributes = fact.root.child(fact.span_id), fact.route_id, of_consultation(fact)
+        span = OpenSpan(call, context, route_id, _ROUTE, "webhook", CLIENT, fact.began_at, None, attributes)
+        span.failed = bool(attributes)
+        span.ended_at = fact.at
+        self._finished.append(span.record(self._offset_ns))
+
     # What happens meanwhile
 
     def _moved(self, fact: Moved) -> None:
@@ -217,6 +263,8 @@ class SpanBook:
         span = self._open.get(fact.span_id)
         if span is not None:
             span.tell(STATUS_NAMES.get(fact.status, OTHER), fact.at)
+            if self._journal and span.place is _REQUEST and fact.status > 100:
+                self._notes.append((RINGING, span.context.span_id, int(fact.at * 1e9) + self._offset_ns))
 
     def _milestone(self, fact: Milestone) -> None:
         span = self._open.get(fact.span_id)
@@ -256,8 +304,10 @@ class SpanBook:
 
     def _call_forgotten(self, fact: CallForgotten) -> None:
         call = self._calls.pop(fact.root.span_id, None)
-        if call is None or not call.open:
+        if call is None:
             return
+        if self._journal:
+            self._notes.append((OVER, fact.root.span_id, int(self._sent_at * 1e9) + self._offset_ns))
         for span in list(call.open):
             if span.ended_at is not None or span.place is _DIALOG:
                 self._give_up(span, self._sent_at)
@@ -285,10 +335,13 @@ class SpanBook:
     # The book itself
 
     def _add(self, span: OpenSpan) -> None:
-        if not span.context.flags & SAMPLED:  # a trace of its own is sampled, or not, for itself
+        journal = self._journal
+        if not span.context.flags & SAMPLED and not journal:  # a trace of its own is sampled for itself
             return
         self._open[span.context.span_id] = span
         span.call.open.append(span)
+        if journal:
+            self._opened.append(span.opening(self._offset_ns))
 
     def _finish(self, span: OpenSpan) -> None:
         del self._open[span.context.span_id]
@@ -298,3 +351,8 @@ class SpanBook:
 
 def _nothing(_: object) -> None:
     """Counters are told elsewhere."""
+
+
+def _no_key(_: str) -> int:
+    """Nobody asks by Call-ID."""
+    return 0

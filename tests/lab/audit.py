@@ -58,8 +58,8 @@ def _spans_wrong(core: Core, phones: Collection[Phone]) -> list[str]:
     wrong: list[str] = []
     ids = [span.span_id for span in core.spans]
     wrong += [f"{span_id} finished twice" for span_id in set(ids) if ids.count(span_id) > 1]
-    if sorted(ids) != sorted(core.tale.state):
-        wrong.append(f"{len(ids)} finished of {len(core.tale.state)} that the facts began")
+    if sorted(ids) != sorted(core.tale.sampled):
+        wrong.append(f"{len(ids)} finished of {len(core.tale.sampled)} that the facts began")
     roots = {fact.root.span_id for fact in core.facts_of(RequestArrived)}
     roots |= {fact.context.span_id for fact in core.facts_of(Attempted) if fact.parent is None}
     known = {span.span_id: span for span in core.spans}

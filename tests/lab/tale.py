@@ -6,6 +6,7 @@ from sipproxy.b2bua.events import (
     Attempted,
     CallForgotten,
     Concluded,
+    Consulted,
     DialogEnded,
     Established,
     Fact,
@@ -20,6 +21,7 @@ from sipproxy.b2bua.events import (
     TransferBegan,
     TransferEnded,
 )
+from sipproxy.propagation.context import TraceContext
 
 OPEN, WAITS_FOR_ACK, ENDED = "open", "waits for its ACK", "ended"
 
@@ -30,6 +32,7 @@ class Tale:
     def __init__(self) -> None:
         self.faults: list[str] = []
         self.state: dict[str, str] = {}  # by span id
+        self.sampled: set[str] = set()
         self._root_of: dict[str, str] = {}
         self._forgotten: set[str] = set()
 
@@ -40,12 +43,12 @@ class Tale:
 
     def _follow(self, fact: Fact) -> None:
         if isinstance(fact, RequestArrived):
-            self._begin(fact.root.span_id, fact.root.span_id, fact)
+            self._begin(fact.root, fact.root, fact)
         elif isinstance(fact, Attempted | Established | Transacted | TransferBegan):
-            self._begin(fact.context.span_id, fact.root.span_id, fact)
+            self._begin(fact.context, fact.root, fact)
             self._hangs_on(fact)
-        elif isinstance(fact, Routed | LookedUp):
-            self._begin(fact.span_id, fact.root.span_id, fact)
+        elif isinstance(fact, Routed | LookedUp | Consulted):
+            self._begin(fact.root.child(fact.span_id), fact.root, fact)
             self.state[fact.span_id] = ENDED
         elif isinstance(fact, Concluded):
             self._move(fact.span_id, (OPEN,), ENDED if fact.settled else WAITS_FOR_ACK, fact)
@@ -65,7 +68,10 @@ class Tale:
                 if self._root_of[span] == root and state != ENDED:
                     self.faults.append(f"forgotten while {span} is {state}")
 
-    def _begin(self, span: str, root: str, fact: Fact) -> None:
+    def _begin(self, context: TraceContext, call: TraceContext, fact: Fact) -> None:
+        span, root = context.span_id, call.span_id
+        if context.sampled:
+            self.sampled.add(span)
         if span in self.state:
             self.faults.append(f"begins twice: {fact}")
         if root in self._forgotten:

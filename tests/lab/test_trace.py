@@ -290,7 +290,7 @@ def test_early_requests_carry_the_attempts_context(lab: Lab) -> None:
     bob.answers()
 
 
-def test_an_unsampled_call_is_carried_and_not_told_of(lab: Lab) -> None:
+def test_an_unsampled_call_is_carried_and_leaves_no_span(lab: Lab) -> None:
     alice, bob = lab.cast("alice", "bob")
     alice.calls("bob", headers={"traceparent": f"00-{alice.trace_id}-{alice.span_id}-00"})
     bob.answers()

@@ -215,7 +215,7 @@ def test_milestones_and_links_stop_with_the_transfer(shared: Shared, transfer: T
     assert len(shared.facts) == 3
 
 
-def test_an_unsampled_transfer_is_counted_and_not_told(shared: Shared) -> None:
+def test_an_unsampled_transfer_is_told_like_any_other(shared: Shared) -> None:
     unsampled = TraceContext(CONTEXT.trace_id, CONTEXT.span_id, 0)
     call = Call(shared, unsampled, session_id="", interaction="", baggage="", hops=70, now=0.0)
     transfer = transfer_of(call)
@@ -223,10 +223,9 @@ def test_an_unsampled_transfer_is_counted_and_not_told(shared: Shared) -> None:
     transfer.accepted(1.0)
     transfer.links(OTHER)
     transfer.reported(180, 1.0)
-    assert shared.facts == []
     transfer.concluded(486, "", 2.0)
     assert shared.counts == {"transfers": 1}
-    assert ends(shared) == []
+    assert [fact.outcome for fact in ends(shared)] == ["busy"]
 
 
 @pytest.mark.parametrize("first", ["call", "transfer"])

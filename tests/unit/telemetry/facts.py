@@ -166,8 +166,8 @@ class Call:
         return [
             Milestone(self.caller_dialog.span_id, "BYE", at),
             Milestone(self.callee_dialog.span_id, "BYE", at),
-            DialogEnded(self.caller_dialog.span_id, end, at, talk_ms),
-            DialogEnded(self.callee_dialog.span_id, end, at, talk_ms),
+            DialogEnded(self.caller_dialog.span_id, end, at, talk_ms, self.root, "caller"),
+            DialogEnded(self.callee_dialog.span_id, end, at, talk_ms, self.root, "callee"),
             self.is_forgotten(),
         ]
 

@@ -10,7 +10,8 @@ import pytest
 from sipproxy.b2bua.events import Counted, DialogEnded, Fact, Milestone, Settled, Transacted
 from sipproxy.propagation.context import TraceContext
 from sipproxy.telemetry.attributes import ALLOWED, ROWS, Place
-from sipproxy.telemetry.record import MOST_EVENTS, pack, unpack
+from sipproxy.telemetry.parcel import Parcel, pack, unpack
+from sipproxy.telemetry.record import MOST_EVENTS
 from sipproxy.telemetry.settings import Mask
 from tests.unit.telemetry.facts import CALLEE, CALLER, Call, request, span_id
 from tests.unit.telemetry.telling import Telling, ms, names
@@ -107,7 +108,8 @@ def test_records_survive_a_pipe_to_another_process(tell: Telling) -> None:
     call = Call(parent=None, decision="linked", rtt_ms=1.0, interaction_id="INT-1")
     call.origin.links = [ELSEWHERE]
     spans = tell.all(call.basic())
-    assert unpack(pack(spans)) == spans
+    parcel = Parcel([], spans, [], [])
+    assert unpack(pack(parcel)) == parcel
 
 
 @pytest.mark.parametrize("mask", [Mask.LAST2, Mask.HASH, Mask.FULL])
@@ -170,10 +172,8 @@ def test_every_kind_of_fact_is_understood(tell: Telling) -> None:
 
 def test_an_end_that_nobody_waits_for_is_harmless(tell: Telling) -> None:
     call = Call()
-    assert (
-        tell(Settled("0" * 15 + "1"), DialogEnded("0" * 15 + "1", "timeout", 1.0, 5), call.is_forgotten())
-        == []
-    )
+    late = DialogEnded("0" * 15 + "1", "timeout", 1.0, 5, call.root, "caller")
+    assert tell(Settled("0" * 15 + "1"), late, call.is_forgotten()) == []
     assert (
         tell(*call.hangs_up(), call.concludes(call.root, 200, 1.0), *call.progresses(180, call.root, at=1.0))
         == []

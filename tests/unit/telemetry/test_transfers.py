@@ -9,7 +9,8 @@ import pytest
 from sipproxy.b2bua.events import DialogEnded, Established, Linked
 from sipproxy.propagation.context import TraceContext
 from sipproxy.telemetry.attributes import ALLOWED, ROWS, Place
-from sipproxy.telemetry.record import MOST_EVENTS, PARENT_IS_REMOTE, pack, unpack
+from sipproxy.telemetry.parcel import Parcel, pack, unpack
+from sipproxy.telemetry.record import MOST_EVENTS, PARENT_IS_REMOTE
 from sipproxy.telemetry.settings import Mask
 from tests.unit.telemetry.facts import CALLEE, CALLER, TRACE_ID, Call, request
 from tests.unit.telemetry.telling import Telling, ms, names
@@ -125,7 +126,9 @@ def test_the_kind_of_a_dialog_says_who_dialled(tell: Telling, leg: str, dialled:
     fact = transfer.target_is_established()
     assert isinstance(fact, Established)
     fact.leg, fact.dialled, fact.parent = leg, dialled, transfer.call.root
-    tell(fact, DialogEnded(transfer.target_dialog.span_id, "transferred", 9.0, 1))
+    tell(
+        fact, DialogEnded(transfer.target_dialog.span_id, "transferred", 9.0, 1, transfer.call.root, "callee")
+    )
     (span,) = (span for span in tell.spans if span.name == "dialog")
     assert (span.kind, span.parent_id) == (kind, transfer.call.root.span_id)
     assert span.attributes["sip.leg"] == leg
@@ -250,7 +253,8 @@ def test_every_attribute_has_a_row_for_its_place_and_its_type(tell: Telling) -> 
 
 def test_records_survive_a_pipe_to_another_process(tell: Telling) -> None:
     spans = tell.all(Transfer(Call(interaction_id="INT-1")).local())
-    assert unpack(pack(spans)) == spans
+    parcel = Parcel([], spans, [], [])
+    assert unpack(pack(parcel)) == parcel
 
 
 def test_a_pending_transfer_is_one_small_span(tell: Telling) -> None:

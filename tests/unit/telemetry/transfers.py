@@ -55,7 +55,10 @@ class Transfer:
         status: int = 0,
         error: str = "",
     ) -> Fact:
-        return TransferEnded(self.context.span_id, outcome, source, stage, status, error, at)
+        return TransferEnded(
+            *(self.context.span_id, outcome, source, stage, status, error, at),
+            *(self.kind, self.mode, "carrier-a", self.call.root),
+        )
 
     def calls_target(
         self, at: float = 3.2, context: TraceContext | None = None, parent: TraceContext | None = None
@@ -127,7 +130,7 @@ class Transfer:
             *self.tells("notify", at=at),
             self.ends("completed", at, status=200),
             Milestone(dialog, "BYE", at),
-            DialogEnded(dialog, "transferred", at, round(at * 1000) - 2000),
+            DialogEnded(dialog, "transferred", at, round(at * 1000) - 2000, self.call.root, "callee"),
         ]
 
     def local(self) -> list[list[Fact]]:
@@ -141,8 +144,8 @@ class Transfer:
             self.reaches_target(5.2),
             self.is_done(6.0),
             [
-                DialogEnded(target, "callee_bye", 9.0, 3800),
-                DialogEnded(call.caller_dialog.span_id, "callee_bye", 9.0, 7000),
+                DialogEnded(target, "callee_bye", 9.0, 3800, call.root, "callee"),
+                DialogEnded(call.caller_dialog.span_id, "callee_bye", 9.0, 7000, call.root, "caller"),
                 call.is_forgotten(),
             ],
         ]
