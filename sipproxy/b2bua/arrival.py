@@ -9,13 +9,14 @@ from __future__ import annotations
 from ..errors import RemoteProtocolError
 from ..propagation.carriers import Found, extract_sip
 from ..propagation.context import Previous, TraceContext, parse_previous
-from ..propagation.correlation import Origin, begin
+from ..propagation.correlation import Origin, begin, is_logged
 from ..propagation.settings import Accept, TrunkTrace
 from ..propagation.writing import add_baggage
 from ..sip.headers import TO
 from ..sip.message import Headers, Request
 from ..sip.refer import MARKER, REPLACES, Replaces
 from ..sip.uri import TOKEN, parse_uri
+from .consulting import Webhook
 from .events import Linked
 from .pending import Token, replaces_key, who_sent
 from .replacing import Dialogue, as_seen_by, check_replaceable, may_replace, named
@@ -47,6 +48,7 @@ class Arrival:
         "source",
         "target_uri",
         "transfer",
+        "webhook",
     )
 
     def __init__(self, found: Found, source: Trunk | None) -> None:
@@ -58,6 +60,7 @@ class Arrival:
         self.baggage = ""
         self.known: tuple[TraceContext, str] | None = None
         self.transfer: Transfer | None = None
+        self.webhook: Webhook | None = None  # of the route that takes it
         self.carriers: list[str] = []
         self.replaced: Dialogue | None = None
         self.replaces = ""
@@ -68,6 +71,11 @@ class Arrival:
     def settings(self) -> TrunkTrace:
         """How its source is believed."""
         return STRANGER if self.source is None else self.source.settings.trace
+
+    @property
+    def logged(self) -> bool:
+        """Whether somebody whose word counts wants this call recorded (RFC 8497)."""
+        return bool(self.session_id) and self.settings.accept is Accept.ADOPT and is_logged(self.session_id)
 
     @property
     def source_name(self) -> str:
@@ -256,7 +264,10 @@ def _known(arrival: Arrival, shared: Shared, method: str, call_id: str) -> tuple
 def originate(arrival: Arrival, shared: Shared) -> Origin:
     """Begin the request's span, with links to whatever other trace it has to do with."""
     accept, transfer, replaced = arrival.settings.accept, arrival.transfer, arrival.replaced
-    origin = begin(arrival.found, accept, ids=shared.ids, sample=shared.sample, known=arrival.known)
+    forced = arrival.logged
+    origin = begin(
+        arrival.found, accept, ids=shared.ids, sample=shared.sample, known=arrival.known, forced=forced
+    )
     if arrival.foreign is not None and arrival.foreign.trace_id != origin.root.trace_id:
         origin.links.append(arrival.foreign)
     if transfer is not None and transfer.context.trace_id != origin.root.trace_id:

@@ -129,6 +129,8 @@ class Attempt:
             if value is not None:  # the first; a second one (RFC 3325 section 9.1) stays as it is
                 line = f"P-Asserted-Identity: {stamp_pai(value, self.context)}"
                 headers.lines[headers.keys.index("p-asserted-identity")] = line
+        if self.trunk.settings.call_id_header is not None:
+            crossed.headers.set(self.trunk.settings.call_id_header, request.call_id)
         keys = request.headers.keys
         if "target-dialog" in keys or "in-reply-to" in keys:
             rename_dialogs(shared, request.headers, crossed.headers)

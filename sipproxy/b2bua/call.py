@@ -111,7 +111,7 @@ class Call(Parting):
         """Nobody acknowledged our 2xx: the call ends (RFC 3261 section 13.3.1.4), unless it has gone on
         without.
         """
-        self.shared.count("no_ack", leg.trunk_name)
+        self.shared.count("no_ack", leg.trunk_name, "", self.root, leg.dialog.call_id)
         answer.acknowledged(None, now)
         if not leg.departed:
             self.hang_up("timeout", 'SIP;cause=408;text="No ACK"', now)

@@ -89,16 +89,24 @@ class Dialling(Hunt):
     def dial(self, now: float) -> None:
         """Begin."""
         router, uri = self.shared.router, parse_uri(self.target_uri)
-        candidates = router.choose(self.transferee.trunk, uri)
-        if candidates is None:
-            candidates = router.choose(self.transferor.trunk, uri)
-        self.candidates = list(candidates or ())
-        self.tell_routed("" if candidates else "no_route", now)
-        if candidates:
-            self.next("overload", 0, now)
-        else:
+        route = router.route(self.transferee.trunk, uri) or router.route(self.transferor.trunk, uri)
+        if route is None:
+            self.tell_routed("no_route", now)
             self.shared.count("no_route", self.transferee.trunk_name)
             self.fail(403, "", now)
+            return
+        self.candidates = router.targets(route.to)
+        if route.webhook is None:
+            self.tell_routed("", now)
+            self.next("overload", 0, now)
+        else:
+            self.consult(route.webhook, self.transferee.trunk_name, now)
+
+    def rejected(self, status: int, reason: str, now: float) -> None:
+        """The application will not have the new call."""
+        self.shared.count("webhook_rejected", self.transferee.trunk_name)
+        self.tell_routed(str(status), now)
+        self.fail(status, "", now)
 
     def expire(self, timer: Timer, now: float) -> None:
         """The target has rung for too long."""

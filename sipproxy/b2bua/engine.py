@@ -22,6 +22,7 @@ from ..sip.transaction import InviteServerTransaction, ServerTransaction
 from ..sip.uri import parse_uri
 from .arrival import Arrival, arrive, originate
 from .call import Call
+from .consulting import Consult
 from .events import Fact, RequestArrived, Routed
 from .forward import Forward, between
 from .health import Probe
@@ -88,6 +89,15 @@ class Engine:
     def located(self, token: int, flows: list[Flow], now: float) -> None:
         """A lookup has ended; no flows: the name does not resolve."""
         self.shared.located(token, flows, now)
+
+    def consulted(self, token: int, answer: object, error: str, now: float) -> None:
+        """A routing webhook has answered (decoded JSON), or has not: `timeout` or `error`."""
+        self.shared.consulted(token, answer, error, now)
+
+    def consults(self) -> list[Consult]:
+        """The applications to be asked since the last time."""
+        taken, self.shared.consults = self.shared.consults, []
+        return taken
 
     def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """Bytes of ours did not reach their flow."""
@@ -204,7 +214,14 @@ class Engine:
             if leg is not None and leg.peer is not None and leg.peer.trunk is not None:
                 return [leg.peer.trunk]
         uri = parse_uri(arrival.target_uri) if arrival.target_uri else request.parsed_uri
-        return between(request, arrival.source, shared) or shared.router.choose(arrival.source, uri)
+        known = between(request, arrival.source, shared)
+        if known is not None:
+            return known
+        route = shared.router.route(arrival.source, uri)
+        if route is None:
+            return None
+        arrival.webhook = route.webhook
+        return shared.router.targets(route.to)
 
     def _invite(
         self,
@@ -240,7 +257,7 @@ class Engine:
             if arrival.refusal:
                 setup.give_up(arrival.refusal, "", now)
             else:
-                setup.start(candidates, now)
+                setup.start(candidates, arrival.webhook, now)
         except RemoteProtocolError as error:  # found only when the request was written anew
             self.shared.count("malformed")
             setup.give_up(error.status, "bad_message", now)
@@ -301,6 +318,7 @@ class Engine:
                 arrival.session_id,
                 rtt_ms,
                 arrival.transfer is not None,
+                arrival.logged,
             )
         )
 

@@ -30,12 +30,13 @@ class RequestArrived:
     session_id: str
     rtt_ms: float | None
     transferred: bool = False  # a transfer caused it
+    logged: bool = False  # it carries `logme` (RFC 8497)
 
 
 @dataclass(slots=True)
 class Routed:
     """Where the call may go; `error` is empty or one of `no_route`, `overload`, `dns`, `max_forwards`,
-    `loop`, `draining`.
+    `loop`, `draining`, or the status that an application chose. `fallback`: it did not answer well.
     """
 
     root: TraceContext
@@ -44,6 +45,7 @@ class Routed:
     at: float
     trunks: tuple[str, ...]
     error: str
+    fallback: bool = False
 
 
 @dataclass(slots=True)

@@ -8,12 +8,14 @@ refused     the one who hunts decides whether the next is tried
 
 from __future__ import annotations
 
+from ..errors import RemoteProtocolError
 from ..sip.flow import UDP, Flow
 from ..sip.headers import RETRY_AFTER
 from ..sip.message import Request, Response
 from .attempt import Attempt
 from .call import Call
-from .events import LookedUp, Routed
+from .consulting import Advice, Webhook, advice, question
+from .events import Consulted, LookedUp, Routed
 from .placing import Placing
 from .routing import Trunk
 
@@ -129,9 +131,51 @@ class Hunt(Placing):
             attempt.give_up(reason, now)
             attempt.forget_legs(None)
 
-    def tell_routed(self, error: str, now: float) -> None:
+    # The routing decision
+
+    def consult(self, webhook: Webhook, trunk: str, now: float) -> None:
+        """Ask the route's application; `routed` or `rejected` comes then."""
+        call, shared = self.call, self.shared
+        self._route_id = shared.ids.span_id()
+        context = call.root.child(self._route_id)
+        asked = question(self.request, webhook, trunk, call.interaction)
+
+        def then(answer: object, error: str, at: float) -> None:
+            if not self.over:
+                self._take_advice(answer, error, now, at)
+
+        shared.consult(webhook, asked, context, then, now)
+
+    def _take_advice(self, answer: object, error: str, began_at: float, now: float) -> None:
+        shared, root = self.shared, self.call.root
+        result, advised = error, Advice()
+        if not error:
+            try:
+                advised = advice(answer)
+                if advised.to:
+                    self.candidates = shared.router.targets(advised.to)
+                result = "rejected" if advised.reject else "ok"
+            except (RemoteProtocolError, KeyError):  # of a trunk that is not there
+                result = "bad_answer"
+        span_id = shared.ids.span_id()
+        shared.facts.append(Consulted(root, self._route_id, span_id, began_at, now, result))
+        if result == "rejected":
+            self.rejected(advised.reject, advised.reason, now)
+            return
+        if result == "ok":
+            self.advised_uri = advised.uri
+            for name, value in advised.headers:
+                self.request.headers.set(name, value)
+        self.tell_routed("", now, fallback=result != "ok")
+        self.next("overload", 0, now)
+
+    def rejected(self, status: int, reason: str, now: float) -> None:
+        """An application will not have the call."""
+        raise NotImplementedError
+
+    def tell_routed(self, error: str, now: float, *, fallback: bool = False) -> None:
         """The routing decision, as a fact."""
-        root = self.call.root
         names = tuple([trunk.name for trunk in self.candidates])
-        self._route_id = self.shared.ids.span_id()
-        self.shared.facts.append(Routed(root, self._route_id, self.arrived_at, now, names, error))
+        self._route_id = self._route_id or self.shared.ids.span_id()
+        fact = Routed(self.call.root, self._route_id, self.arrived_at, now, names, error, fallback)
+        self.shared.facts.append(fact)

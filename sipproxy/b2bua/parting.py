@@ -87,7 +87,9 @@ class Parting(Couple):
     def session_expired(self, now: float) -> None:
         """Nobody has refreshed it."""
         if self.stage is Stage.TALKING:
-            self.shared.count("session_expired", "" if self.callee is None else self.callee.trunk_name)
+            leg = self.callee or self.caller
+            name, call_id = ("", "") if leg is None else (leg.trunk_name, leg.dialog.call_id)
+            self.shared.count("session_expired", name, "", self.root, call_id)
             self.hang_up("session_expired", 'SIP;cause=408;text="Session timer expired"', now)
 
     def expire(self, timer: Timer, now: float) -> None:

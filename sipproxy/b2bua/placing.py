@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 class Placing:
     """`request` is the INVITE that goes out, as it came or as we made it; `target_uri` is where it goes when
-    that is not its Request-URI, `replaces` the Replaces it carries, `previous` its previous-trace-id.
+    that is not its Request-URI, `advised_uri` where an application wants it to go, `replaces` the Replaces it
+    carries, `previous` its previous-trace-id.
 
     `parent` is what the spans of its attempts hang on.
     """
 
     __slots__ = (
+        "advised_uri",
         "arrived_at",
         "call",
         "loop_mark",
@@ -43,6 +45,7 @@ class Placing:
         self.parent: TraceContext = call.root
         self.loop_mark = ""
         self.target_uri = ""
+        self.advised_uri = ""
         self.replaces = ""
         self.previous = ""
 
@@ -56,7 +59,7 @@ class Placing:
         """The Request-URI towards a trunk: where it named us it names the trunk now; neither a header part
         nor a marker of ours passes.
         """
-        text = self.target_uri or self.request.uri
+        text = self.advised_uri or self.target_uri or self.request.uri
         uri = parse_uri(text)
         if uri.is_sip and self.shared.is_us(uri.host, uri.port):
             return plain_uri(uri.with_host(trunk.address.shown))  # a marker of somebody else's is for him

@@ -8,12 +8,14 @@ route          -> trunks     in order; those that are down, full or asked us to 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from ..errors import ConfigurationError, RemoteProtocolError
 from ..sip.flow import TCP, UDP, Flow
 from ..sip.uri import Uri, parse_host_port, unescape
+from .consulting import Webhook
 from .rules import HeaderRules
 from .settings import RouteSettings, TrunkSettings
 
@@ -139,12 +141,13 @@ class Trunk:
 class Route:
     """One row of `routes`."""
 
-    __slots__ = ("source", "to", "user")
+    __slots__ = ("source", "to", "user", "webhook")
 
     def __init__(self, settings: RouteSettings) -> None:
         self.source = settings.source
         self.user = None if settings.user is None else re.compile(settings.user)
         self.to = settings.to
+        self.webhook = None if settings.webhook is None else Webhook(settings.webhook, settings)
 
 
 class Router:
@@ -210,13 +213,22 @@ class Router:
 
     def choose(self, source: Trunk | None, uri: Uri) -> list[Trunk] | None:
         """Where a request may go, in order; None when no route takes it."""
+        route = self.route(source, uri)
+        return None if route is None else self.targets(route.to)
+
+    def targets(self, names: Iterable[str]) -> list[Trunk]:
+        """The trunks of these names. Raises KeyError."""
+        return [self.trunks[name] for name in names]
+
+    def route(self, source: Trunk | None, uri: Uri) -> Route | None:
+        """The first route that takes a request; None when none does."""
         name = None if source is None else source.name
         for route in self._routes:
             if route.source is not None and route.source != name:
                 continue
             if route.user is not None and not route.user.search(unescape(uri.user or "")):
                 continue
-            return [self.trunks[target] for target in route.to]
+            return route
         return None
 
 

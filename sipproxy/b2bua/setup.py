@@ -26,6 +26,7 @@ from ..sip.values import MAX_NUMBER, parse_number, split_commas
 from .answer import Answer
 from .attempt import Attempt
 from .call import Call
+from .consulting import Webhook
 from .events import Concluded, Milestone, Progressed
 from .hunting import Hunt
 from .leg import Leg
@@ -70,8 +71,8 @@ class Setup(Hunt):
 
     # Routing
 
-    def start(self, candidates: list[Trunk] | None, now: float) -> None:
-        """Take the call, or say why not; None: no route takes it."""
+    def start(self, candidates: list[Trunk] | None, webhook: Webhook | None, now: float) -> None:
+        """Take the call, or say why not; None: no route takes it. `webhook` may know a better way."""
         self.candidates = list(candidates or ())
         trunk = self._trunk
         shared = self.shared
@@ -90,9 +91,12 @@ class Setup(Hunt):
                 self.call.trunks.append(trunk)
             self.shared.endpoint.respond(self._tx, respond_to(self.request, 100), now)
             shared.facts.append(Progressed(self.call.root.span_id, 100, now))
-            self.tell_routed("", now)
             shared.endpoint.timers.start(Timer.RING, now + shared.timeouts.ring_s, self.call.reminder)
-            self.next("overload", 0, now)
+            if webhook is None:
+                self.tell_routed("", now)
+                self.next("overload", 0, now)
+            else:
+                self.consult(webhook, "" if trunk is None else trunk.name, now)
 
     def _is_loop(self) -> bool:
         """Whether a request with the same target and source has left us before (RFC 3261 section 16.3, RFC
@@ -118,6 +122,12 @@ class Setup(Hunt):
         self.shared.count(error, "" if self._trunk is None else self._trunk.name)
         self.tell_routed(error, now)
         self._refuse(status, error if error == "overload" else "", now, retry_after=retry_after)
+
+    def rejected(self, status: int, reason: str, now: float) -> None:
+        """The application's word to the caller."""
+        self.shared.count("webhook_rejected", "" if self._trunk is None else self._trunk.name)
+        self.tell_routed(str(status), now)
+        self._refuse(status, "", now, reason=reason)
 
     def exhausted(self, status: int, error: str, now: float) -> None:
         """Nobody is left to try: the caller hears it."""
@@ -257,8 +267,8 @@ class Setup(Hunt):
             self.shared.count("ring_timeout", "" if self.attempt is None else self.attempt.trunk.name)
             self.give_up(408, "timeout", now)
 
-    def _refuse(self, status: int, error: str, now: float, *, retry_after: int = 0) -> None:
-        response = respond_to(self.request, status, to_tag=self._tx.local_tag)
+    def _refuse(self, status: int, error: str, now: float, *, retry_after: int = 0, reason: str = "") -> None:
+        response = respond_to(self.request, status, reason, to_tag=self._tx.local_tag)
         if retry_after:
             response.headers.add("Retry-After", str(retry_after))
         if self._trunk is not None and self._trunk.settings.trace.respond:

@@ -17,6 +17,7 @@ from ..sip.ids import Ids
 from ..sip.message import Request, Response
 from ..sip.timers import TRANSACTION_TIMEOUT, Timer
 from ..sip.transaction import ClientTransaction, InviteServerTransaction
+from .consulting import Consult, Webhook
 from .events import Counted, Fact
 from .finished import Finished
 from .routing import Router, is_ip
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 LOOKUP_S = 4.0  # seconds a name may take to resolve
 Located = Callable[[list[Flow], float], None]
+Consulting = Callable[[object, str, float], None]
 
 
 class Lookup:
@@ -129,6 +131,7 @@ class Shared:
         self.names = names  # hosts that are us
         self.facts: list[Fact] = []
         self.lookups: list[Lookup] = []
+        self.consults: list[Consult] = []
         self.legs: dict[str, Leg] = {}  # by both tags (Dialog.key)
         self.calls: set[Parting] = set()
         self.open_invites: dict[InviteServerTransaction, Cancellable] = {}
@@ -141,13 +144,23 @@ class Shared:
         self.draining = False
         self.counts: dict[str, int] = {}
         self._waiting: dict[int, Located] = {}
+        self._consulting: dict[int, Consulting] = {}
         self._tokens = 0
         self._contacts: dict[int, str] = {}
 
-    def count(self, what: str, trunk: str = "", which: str = "") -> None:
-        """Count something that an operator should see; `which` is one of a few kinds of it."""
+    def count(
+        self,
+        what: str,
+        trunk: str = "",
+        which: str = "",
+        root: TraceContext | None = None,
+        call_id: str = "",
+    ) -> None:
+        """Count something that an operator should see; `which` is one of a few kinds of it, `root` and
+        `call_id` are those of the call that it happened to.
+        """
         self.counts[what] = self.counts.get(what, 0) + 1
-        self.facts.append(Counted(what, trunk, which))
+        self.facts.append(Counted(what, trunk, which, root, call_id))
 
     def contact(self, flow: Flow) -> str:
         """Our Contact value on that flow."""
@@ -178,6 +191,26 @@ class Shared:
         then = self._waiting.pop(token, None)
         if then is not None:
             then(self.bound(flows), now)
+
+    def consult(
+        self,
+        webhook: Webhook,
+        question: dict[str, object],
+        context: TraceContext,
+        then: Consulting,
+        now: float,
+    ) -> None:
+        """Call `then` with an application's answer, and with why there is none: "", `timeout` or `error`."""
+        self._tokens += 1
+        self._consulting[self._tokens] = then
+        give_up_at = now + webhook.timeout_s
+        self.consults.append(Consult(self._tokens, webhook, question, context, give_up_at))
+
+    def consulted(self, token: int, answer: object, error: str, now: float) -> None:
+        """An application has answered, or has not."""
+        then = self._consulting.pop(token, None)
+        if then is not None:
+            then(answer, error, now)
 
     def bound(self, flows: list[Flow]) -> list[Flow]:
         """The flows by the sockets of ours that can reach them; others are left out."""

@@ -3,21 +3,25 @@
 socket readable ─► received()… ─► flush()       all effects of one batch leave together
 one loop timer  ─► expire()    ─► flush()       armed for the core's earliest deadline
 lookup done     ─► located()   ─► flush()
+webhook answers ─► consulted() ─► flush()
 """
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Protocol
 
+from ..b2bua.consulting import Consult
 from ..b2bua.engine import Engine
 from ..b2bua.events import Fact
 from ..b2bua.shared import Lookup
 from ..sip.flow import Flow
 from .resolver import ResolveError, Resolver
+from .tap import Tap
 from .transport import Transports
+from .webhook import ERROR, WebhookError, Webhooks
 
 # Seconds between a deadline and its wake-up: what falls due meanwhile shares it, and the loop, counting in
 # whole milliseconds, never wakes us too early. The shortest timer of SIP, T1, is fifty times as long.
@@ -42,17 +46,20 @@ class Driver:
         clock: Callable[[], float],
         tell: Listening,
         complain: Callable[[str, dict[str, str]], object],
+        tap: Tap | None = None,
     ) -> None:
         self._transports = transports
         self._resolver = resolver
         self._clock = clock
         self._tell = tell
         self._complain = complain  # an event for the log
+        self.tap = tap
         self._engine: Engine | None = None
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
-        self._lookups: set[asyncio.Task[None]] = set()
+        self._webhooks = Webhooks(clock)
+        self._tasks: set[asyncio.Task[None]] = set()  # lookups, and questions to applications
         self._unresolved: set[str] = set()
         self.idle = asyncio.Event()  # set while no call is in progress, nor a transfer
 
@@ -74,6 +81,8 @@ class Driver:
     def received(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one whole message."""
         if self._engine is not None:  # a stream may be quicker than the last listener
+            if self.tap is not None:
+                self.tap.saw(data, flow, now, sent=False)
             self._guarded(self._engine.receive, data, flow, now)
 
     def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
@@ -92,12 +101,16 @@ class Driver:
         if engine is None:
             return
         sends, lookups, facts = engine.take()
+        tap = self.tap
         for transmit in sends:
             self._transports.send(transmit.data, transmit.flow)
+            if tap is not None:
+                tap.saw(transmit.data, transmit.flow, now, sent=True)
         for lookup in lookups:
-            task = self._loop.create_task(self._look_up(lookup))
-            self._lookups.add(task)
-            task.add_done_callback(self._lookups.discard)
+            self._begin(self._look_up(lookup))
+        if engine.shared.consults:
+            for consult in engine.consults():
+                self._begin(self._consult(consult))
         if facts:
             self._tell(facts, self._clock())
         self._arm(engine)
@@ -134,7 +147,25 @@ class Driver:
         self._guarded(self.engine.expire, now)
         self.flush(now)
 
-    # Names
+    # Names and applications
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _consult(self, consult: Consult) -> None:
+        answer: object = None
+        error = ERROR
+        try:
+            answer = await self._webhooks.ask(consult)
+            error = ""
+        except WebhookError as failure:
+            error = str(failure)
+        finally:  # whatever happens, a call waits for the answer
+            now = self._clock()
+            self._guarded(self.engine.consulted, consult.token, answer, error, now)
+            self.flush(now)
 
     async def _look_up(self, lookup: Lookup) -> None:
         flows: list[Flow] = []
@@ -158,10 +189,11 @@ class Driver:
             self._complain("cannot resolve", {"host": host, "reason": reason})
 
     async def close(self) -> None:
-        """Stop the timer and the lookups."""
+        """Stop the timer, the lookups and the questions."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        for task in list(self._lookups):
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._lookups, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._webhooks.close()

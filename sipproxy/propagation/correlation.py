@@ -42,17 +42,25 @@ class Origin:
 
 
 def begin(
-    found: Found, accept: Accept, *, ids: Ids, sample: Sampler, known: tuple[TraceContext, str] | None = None
+    found: Found,
+    accept: Accept,
+    *,
+    ids: Ids,
+    sample: Sampler,
+    known: tuple[TraceContext, str] | None = None,
+    forced: bool = False,
 ) -> Origin:
-    """Start a span. `known`: context and carrier that it was recognised by, where nothing was carried."""
+    """Start a span. `known`: context and carrier that it was recognised by, where nothing was carried.
+    `forced`: it is sampled, whatever the sampler says.
+    """
     carried = found.context
     if carried is not None and accept is Accept.ADOPT:
-        origin = _under(carried, found.carrier, "adopted", ids, sample)
+        origin = _under(carried, found.carrier, "adopted", ids, sample, forced)
     elif carried is None and known is not None:
-        origin = _under(known[0], known[1], "recovered", ids, sample)
+        origin = _under(known[0], known[1], "recovered", ids, sample, forced)
     else:
         trace_id = ids.trace_id()
-        flags = RANDOM | (SAMPLED if sample(trace_id, None) else 0)
+        flags = RANDOM | (SAMPLED if forced or sample(trace_id, None) else 0)
         origin = Origin(TraceContext(trace_id, ids.span_id(), flags), None, found.carrier, "new")
         if carried is not None:
             origin.links.append(carried)
@@ -64,8 +72,10 @@ def begin(
     return origin
 
 
-def _under(parent: TraceContext, carrier: str, decision: str, ids: Ids, sample: Sampler) -> Origin:
-    flags = (parent.flags & RANDOM) | (SAMPLED if sample(parent.trace_id, parent) else 0)
+def _under(
+    parent: TraceContext, carrier: str, decision: str, ids: Ids, sample: Sampler, forced: bool
+) -> Origin:
+    flags = (parent.flags & RANDOM) | (SAMPLED if forced or sample(parent.trace_id, parent) else 0)
     return Origin(
         TraceContext(parent.trace_id, ids.span_id(), flags, parent.tracestate), parent, carrier, decision
     )
@@ -114,6 +124,13 @@ class SessionIds:
         for uuid in uuids(value):
             if self._calls.get(uuid) is context:
                 del self._calls[uuid]
+
+
+def is_logged(value: str) -> bool:
+    """Whether a Session-ID carries the `logme` marker (RFC 8497): this call is to be recorded."""
+    return "logme" in value.lower() and any(
+        parameter.strip().lower() == "logme" for parameter in value.split(";")[1:]
+    )
 
 
 def uuids(value: str) -> list[str]:

@@ -10,6 +10,7 @@ from .attributes import Attributes, Place, permitted
 
 INTERNAL, SERVER, CLIENT = "INTERNAL", "SERVER", "CLIENT"
 PARENT_IS_REMOTE = 0x200  # as in OTLP's Span.flags
+FORCED = 0x400  # ours: whatever tail sampling says, the call is kept (RFC 8497's logme)
 MOST_EVENTS = MOST_LINKS = 128  # what the SDK takes
 
 Link = tuple[str, str, int]  # trace-id, span-id, flags
@@ -25,7 +26,7 @@ class SpanRecord(NamedTuple):
     trace_id: str
     span_id: str
     parent_id: str
-    flags: int  # W3C's, and PARENT_IS_REMOTE
+    flags: int  # W3C's, PARENT_IS_REMOTE, FORCED
     tracestate: str
     name: str
     kind: str  # INTERNAL, SERVER, CLIENT
@@ -43,10 +44,11 @@ class SpanRecord(NamedTuple):
 class OpenCall:
     """What the spans of a call share."""
 
-    __slots__ = ("attempted", "common", "open", "root_id")
+    __slots__ = ("attempted", "common", "forced", "open", "root_id")
 
-    def __init__(self, common: Attributes | None, root_id: str = "") -> None:
+    def __init__(self, common: Attributes | None, root_id: str = "", *, forced: bool = False) -> None:
         self.common = common
+        self.forced = forced
         self.root_id = root_id
         self.attempted = False
         self.open: list[OpenSpan] = []
@@ -145,12 +147,14 @@ class OpenSpan:
             attributes["network.peer.port"] = flow.port
         if call.common is not None:
             attributes.update(call.common)
-        adopted = attributes.get("sip.trace.decision") == "adopted"
+        flags = context.flags | (FORCED if call.forced else 0)
+        if attributes.get("sip.trace.decision") == "adopted":
+            flags |= PARENT_IS_REMOTE
         return SpanRecord(
             context.trace_id,
             context.span_id,
             self.parent_id,
-            context.flags | PARENT_IS_REMOTE if adopted else context.flags,
+            flags,
             context.tracestate,
             self.name,
             self.kind,

@@ -166,7 +166,7 @@ class SpanBook:
         if not root.flags & SAMPLED and not self._journal:
             return
         masker, origin = self._masker, fact.origin
-        call = self._calls[root.span_id] = OpenCall(of_call(masker, fact), root.span_id)
+        call = self._calls[root.span_id] = OpenCall(of_call(masker, fact), root.span_id, forced=fact.logged)
         name = span_name(fact.request.method)
         parent_id = "" if origin.parent is None else origin.parent.span_id
         attributes = of_request(masker, fact)
@@ -229,6 +229,8 @@ class SpanBook:
         context, root_id, attributes = fact.root.child(fact.span_id), fact.root.span_id, of_route(fact)
         span = OpenSpan(call, context, root_id, _ROUTE, "route", INTERNAL, fact.began_at, None, attributes)
         span.failed = fact.error != ""
+        if fact.fallback:
+            span.tell("fallback", fact.at)
         span.ended_at = fact.at
         self._finished.append(span.record(self._offset_ns))
 

@@ -38,7 +38,7 @@ class Hunted:
         tx.flow = tx.source = CALLER
         tx.local_tag = "us"
         setup = Setup(self.call, tx, invite, None, 0.0)
-        setup.start(self.trunks, 0.0)
+        setup.start(self.trunks, None, 0.0)
         return self.seen()
 
     def seen(self) -> list[str]:
