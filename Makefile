@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 # Debian packages that the demo and the tests call, as PACKAGE:PROGRAM:WHAT-IS-LEFT-OUT-WITHOUT-IT.
 DEMO_PEERS := sip-tester:sipp:demo,tests/scenarios,bench
 TEST_PEERS := $(DEMO_PEERS) kamailio:kamailio:tests/interop,bench sipsak:sipsak:tests/interop \
-	baresip-core:baresip:tests/interop linphone-cli:linphonec:tests/interop
+	baresip-core:baresip:tests/interop linphone-cli:linphonec:tests/interop sngrep:sngrep:tests/interop \
+	tmux:tmux:tests/interop prometheus:prometheus:tests/system chromium:chromium:tests/system
 
 help:
 	@echo 'make demo    set up, then two transferred calls through the proxy and their traces'

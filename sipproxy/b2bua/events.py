@@ -36,7 +36,8 @@ class RequestArrived:
 @dataclass(slots=True)
 class Routed:
     """Where the call may go; `error` is empty or one of `no_route`, `overload`, `dns`, `max_forwards`,
-    `loop`, `draining`, or the status that an application chose. `fallback`: it did not answer well.
+    `loop`, `draining`, or the status that an application chose. `fallback`: it did not answer well. `parent`
+    is what its span hangs on: None for the root, else a transfer.
     """
 
     root: TraceContext
@@ -46,6 +47,7 @@ class Routed:
     trunks: tuple[str, ...]
     error: str
     fallback: bool = False
+    parent: TraceContext | None = None
 
 
 @dataclass(slots=True)

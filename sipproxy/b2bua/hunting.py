@@ -137,7 +137,7 @@ class Hunt(Placing):
         """Ask the route's application; `routed` or `rejected` comes then."""
         call, shared = self.call, self.shared
         self._route_id = shared.ids.span_id()
-        context = call.root.child(self._route_id)
+        context = self.parent.child(self._route_id)
         asked = question(self.request, webhook, trunk, call.interaction)
 
         def then(answer: object, error: str, at: float) -> None:
@@ -177,5 +177,7 @@ class Hunt(Placing):
         """The routing decision, as a fact."""
         names = tuple([trunk.name for trunk in self.candidates])
         self._route_id = self._route_id or self.shared.ids.span_id()
-        fact = Routed(self.call.root, self._route_id, self.arrived_at, now, names, error, fallback)
+        root, route_id = self.call.root, self._route_id
+        parent = None if self.parent is root else self.parent
+        fact = Routed(root, route_id, self.arrived_at, now, names, error, fallback, parent)
         self.shared.facts.append(fact)

@@ -226,8 +226,9 @@ class SpanBook:
         call = self._calls.get(fact.root.span_id)
         if call is None:
             return
-        context, root_id, attributes = fact.root.child(fact.span_id), fact.root.span_id, of_route(fact)
-        span = OpenSpan(call, context, root_id, _ROUTE, "route", INTERNAL, fact.began_at, None, attributes)
+        parent, attributes = fact.parent or fact.root, of_route(fact)
+        context, parent_id = parent.child(fact.span_id), parent.span_id
+        span = OpenSpan(call, context, parent_id, _ROUTE, "route", INTERNAL, fact.began_at, None, attributes)
         span.failed = fact.error != ""
         if fact.fallback:
             span.tell("fallback", fact.at)
