@@ -71,6 +71,8 @@ class Figures:
     calls_per_s: float | None = None
     at_least: bool = False  # the search ended before the system did
     cpu_us: dict[float, float] = field(default_factory=dict)  # per call, by calls/s
+    observer_us: dict[float, float] = field(default_factory=dict)  # of the process beside, by calls/s
+    observer_bytes: float | None = None  # in all, with the held calls
     cpu_at_top_us: float | None = None  # per call, at calls_per_s
     inside_us: list[float] = field(default_factory=list)
     datagrams: tuple[float, float] | None = None
@@ -123,8 +125,9 @@ def cost_and_latency(
         if rate == FAST_RATE and rate * figures.cpu_us.get(BASE_RATE, math.inf) > HOPELESS * 1e6:
             break
         costs: list[float] = []
+        beside: list[float] = []
         for _ in range(plan.cpu_runs + SPARE_RUNS):
-            before_s = running.cpu_s()
+            before_s, observer_before_s = running.cpu_s(), running.observer_cpu_s()
             outcome = bench.calls(running, plan.cpu_run_s, rate, timed=rate == BASE_RATE)
             if outcome.fault:
                 figures.faults.append(outcome.fault)
@@ -133,12 +136,15 @@ def cost_and_latency(
                 continue
             _pause(SETTLE_S)
             costs.append((running.cpu_s() - before_s) / outcome.calls * 1e6)
+            beside.append((running.observer_cpu_s() - observer_before_s) / outcome.calls * 1e6)
             calls += outcome.calls
             if rate == BASE_RATE:
                 figures.inside_us += outcome.inside_us
                 figures.datagrams = (outcome.datagrams_in, outcome.datagrams_out)
             if len(costs) == plan.cpu_runs:
                 figures.cpu_us[rate] = statistics.median(costs)
+                if running.observers():
+                    figures.observer_us[rate] = statistics.median(beside)
                 break
     spans = otlp.spans_so_far(bench.receiver_port) - spans_before
     figures.spans_per_call = spans / calls if calls else None
@@ -247,6 +253,7 @@ def held_calls(bench: Bench, participants: Sequence[tuple[Start, Figures]], plan
         _pause(plan.forget_s)
         for running, figures, before in waiting:
             figures.held_bytes = (running.memory_bytes() - before) / plan.held_calls
+            figures.observer_bytes = running.observer_memory_bytes() or None
 
 
 def _hold(bench: Bench, running: Running, stack: ExitStack, calls: int, rate: float, forget_s: float) -> int:

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -91,13 +91,25 @@ class Pinned:
             found += [child for child, parent in parents.items() if parent == pid]
         return found
 
-    def cpu_s(self) -> float:
-        """Return user plus system time of the tree so far, to the ns (/proc/PID/stat ticks at 10 ms)."""
-        return sum(_cpu_s(pid) for pid in self.tree())
+    def running(self, program: str) -> list[int]:
+        """Return the pids of the tree in whose command line that word stands."""
+        return [pid for pid in self.tree() if program in _command(pid)]
 
-    def memory_bytes(self) -> int:
-        """Return the tree's proportional set size: pages that its processes share count once."""
-        return sum(_pss_bytes(pid) for pid in self.tree())
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """Return user plus system time of processes so far, to the ns (/proc/PID/stat ticks at 10 ms)."""
+    return sum(map(_cpu_s, pids))
+
+
+def memory_bytes(pids: Iterable[int]) -> int:
+    """Return the proportional set size of processes: pages that they share count once."""
+    return sum(map(_pss_bytes, pids))
+
+
+def pin(pid: int, core: int) -> None:
+    """Move a process, all its threads, to one core."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), {core})
 
 
 def free_port() -> int:
@@ -110,6 +122,10 @@ def free_port() -> int:
 def _stat(pid: int) -> list[str]:
     """Return /proc/PID/stat from the state on; the command before it may hold blanks and brackets."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 def _parents() -> dict[int, int]:

@@ -42,6 +42,17 @@ CPU_FAST = Row(f"CPU per call at {FAST_RATE:.0f} calls/s, µs", lambda f: f.cpu_
 CPU_TOP = Row("CPU per call at its own calls/s, µs", lambda f: f.cpu_at_top_us)
 P50 = Row("added latency p50, µs", lambda f: f.latency_us(0.50))
 P99 = Row("added latency p99, µs", lambda f: f.latency_us(0.99))
+OBSERVER = Row(
+    f"observer: CPU per call at {BASE_RATE:.0f} calls/s, µs", lambda f: f.observer_us.get(BASE_RATE)
+)
+OBSERVER_FAST = Row(
+    f"observer: the same at {FAST_RATE:.0f} calls/s, µs", lambda f: f.observer_us.get(FAST_RATE)
+)
+OBSERVER_HELD = Row(
+    "observer: memory in all with the held calls, MB",
+    lambda f: None if f.observer_bytes is None else f.observer_bytes / 1e6,
+    "{:.0f}".format,
+)
 HELD = Row("memory per held call, kB", _kilobytes(lambda f: f.held_bytes), "{:.1f}".format)
 FRESH = Row("the same right after set-up, kB", _kilobytes(lambda f: f.fresh_bytes), "{:.1f}".format)
 TRANSFERS = [
@@ -59,6 +70,7 @@ PENDING_STALL = Row(
     "{:.1f}".format,
 )
 ROWS = [RATE, CPU_TOP, CPU, CPU_FAST, P50, P99, HELD, FRESH, *TRANSFERS, PENDING_HELD, PENDING_STALL]
+ROWS += [OBSERVER, OBSERVER_FAST, OBSERVER_HELD]
 
 
 @dataclass(slots=True)

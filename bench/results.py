@@ -14,6 +14,8 @@ from .report import (
     CPU_FAST,
     CPU_TOP,
     HELD,
+    OBSERVER,
+    OBSERVER_FAST,
     P50,
     P99,
     PENDING_HELD,
@@ -45,6 +47,8 @@ TRACKED: dict[str, Row] = {
     **{f"{kind} : basic": row for kind, row in zip(TRANSFERRED, TRANSFERS, strict=True)},
     "pending MB": PENDING_HELD,
     "pending ms": PENDING_STALL,
+    "observer µs": OBSERVER,
+    "observer µs fast": OBSERVER_FAST,
 }
 YARDSTICKS = {"Sippy µs": "Sippy", "Kamailio µs": "Kamailio"}
 FLAGGED = "worse by 10 %"
@@ -61,6 +65,8 @@ METHOD = [
     " memory figure is the pages of its pool that the set-up touched.",
     "calls/s: the highest rate without a failed call, a retransmission or a stray message at either end,"
     f" found in steps of {FULL.step_s:.0f} s to a gap of {GAP:.0%}, then held for {FULL.confirm_s:.0f} s.",
+    "sipproxy's observer, a process beside the one with the calls, runs on the core of SIPp, and has rows of"
+    " its own; in all others the processes that carry calls are measured.",
     "CPU: user and system time of all processes of the system; at its own calls/s while calls are placed,"
     f" else from before the calls until {SETTLE_S} s after the last, median of {FULL.cpu_runs} runs of"
     f" {FULL.cpu_run_s:.0f} s.",

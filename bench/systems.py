@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .process import SYSTEM_CORE, Pinned, free_port
+from .process import SIPP_CORE, SYSTEM_CORE, Pinned, cpu_s, free_port, memory_bytes, pin
 from .sipp import HERE, HOST, Ports
 
 ROOT = HERE.parent
@@ -22,6 +22,7 @@ CONFIG = "sipproxy.yaml"
 SIPPY = "sippy==2.5.0"
 SIPPY_VENV = CACHE / "sippy"
 START_S = 10.0
+OBSERVER = "sipproxy.observer"
 
 
 class CannotStart(Exception):
@@ -50,10 +51,30 @@ class Running:
     process: Pinned | None  # None: SIPp talks to SIPp
 
     def cpu_s(self) -> float:
-        return self.process.cpu_s() if self.process else 0.0
+        """Of the processes that carry the calls."""
+        return cpu_s(self._carrying())
 
     def memory_bytes(self) -> int:
-        return self.process.memory_bytes() if self.process else 0
+        """Of the processes that carry the calls."""
+        return memory_bytes(self._carrying())
+
+    def observer_cpu_s(self) -> float:
+        """Of the process beside them, where there is one."""
+        return cpu_s(self.observers())
+
+    def observer_memory_bytes(self) -> int:
+        """Of the process beside them, where there is one."""
+        return memory_bytes(self.observers())
+
+    def observers(self) -> list[int]:
+        """The pids of sipproxy's observer: one, or none."""
+        return self.process.running(OBSERVER) if self.process else []
+
+    def _carrying(self) -> list[int]:
+        if self.process is None:
+            return []
+        observers = self.observers()
+        return [pid for pid in self.process.tree() if pid not in observers]
 
 
 @contextmanager
@@ -73,7 +94,21 @@ def started(system: System, folder: Path, receiver_port: int) -> Iterator[Runnin
         launch.command, core=SYSTEM_CORE, log=folder / "system.log", cwd=ROOT, env=launch.env
     ) as process:
         _wait_until_it_answers(process, ports)
-        yield Running(ports, process)
+        running = Running(ports, process)
+        if system.package is not None:
+            _move_the_observer(running, process)
+        yield running
+
+
+def _move_the_observer(running: Running, process: Pinned) -> None:
+    """To the other core, as the kernel would: there it has what SIPp and the receiver leave."""
+    deadline = time.monotonic() + START_S
+    while not running.observers():
+        if time.monotonic() > deadline:
+            raise CannotStart("its observer did not start")
+        process.wait(0.05)
+    for pid in running.observers():
+        pin(pid, SIPP_CORE)
 
 
 def _wait_until_it_answers(process: Pinned, ports: Ports) -> None:
@@ -123,6 +158,8 @@ def _launch_interpreted(ports: Ports, folder: Path, receiver_port: int) -> Launc
         },
         "routes": [{"from": "caller", "to": ["callee"]}],
         "tracing": {"exporter": "otlp", "endpoint": f"http://{HOST}:{receiver_port}"},
+        "store": {"path": str(folder / "store")},
+        "admin": {"listen": f"{HOST}:0"},
     }
     file = folder / CONFIG
     file.write_text(json.dumps(config, indent=2))  # JSON is YAML

@@ -82,6 +82,7 @@ def test_what_the_spans_tell(make_lab: MakeLab, by: str, attended: bool) -> None
     assert not transfer.failed
     if not attended:
         (invite,) = child_of(lab, transfer.span_id)
+        assert child_of(lab, transfer.span_id, "route")
         assert invite.attributes["sip.response.status_code"] == 200
         assert [event[0] for event in invite.events] == ["100", "180", "200", "ACK"]
         assert invite.span_id == carol.got("INVITE").span_id
