@@ -13,17 +13,24 @@ from ..propagation.context import TraceContext
 from ..sip.headers import FROM, TO, key_of
 from ..sip.message import Request
 from ..sip.uri import TOKEN, parse_uri
+from .rewrite import plain_uri
 from .settings import RouteSettings
 
-LONGEST_VALUE = 1024  # characters of a header that an application sets
+LONGEST_VALUE = 1024  # characters of a URI, or of a header that an application sets
 MOST_HEADERS = 32
 LONGEST_REASON = 64
+MOST_TRUNKS = 32
 _SCHEMES = ("sip:", "sips:", "tel:")
-# These form the dialog or the hop, the body or the trace: none of an application's business.
+_CHALLENGES = (401, 407)  # these need a header that only the one who can check the answer can write
+# These form the dialog or the hop, the body or the trace, or say what the caller can do: none of an
+# application's business.
 _OURS = CONTEXT_HEADERS | {
-    *("via", "from", "to", "call-id", "cseq", "contact", "max-forwards", "route", "record-route"),
-    *("content-length", "content-type", "content-encoding", "require", "proxy-require", "supported"),
-    *("replaces", "target-dialog"),
+    *("via", "from", "to", "call-id", "cseq", "contact", "max-forwards", "max-breadth", "route"),
+    *("record-route", "path", "service-route", "timestamp", "session-id"),
+    *("content-length", "content-type", "content-encoding", "content-disposition", "content-language"),
+    *("content-id", "mime-version", "require", "proxy-require", "supported", "allow", "allow-events"),
+    *("session-expires", "min-se", "rseq", "rack", "event", "subscription-state", "refer-to", "refer-sub"),
+    *("replaces", "join", "target-dialog", "in-reply-to"),
 }
 
 
@@ -72,19 +79,23 @@ class Advice:
         self.reason = ""
 
 
-def question(request: Request, webhook: Webhook, trunk: str, interaction: str) -> dict[str, object]:
-    """What the application is told. It is part of the call, so nothing is masked."""
+def question(
+    request: Request, webhook: Webhook, trunk: str, interaction: str, target_uri: str = ""
+) -> dict[str, object]:
+    """What the application is told. It is part of the call, so nothing is masked. `target_uri` is where a
+    transfer's call really goes: a marker of ours opens a call, and so is nobody's but the transferee's.
+    """
     sender, receiver = request.headers.first(FROM), request.headers.first(TO)
     headers = {}
     for name in webhook.headers:
-        value = request.headers.text(key_of(name))
-        if value is not None:
-            headers[name] = value
+        values = request.headers.values(key_of(name))
+        if values:
+            headers[name] = ", ".join(values)
     return {
         "call_id": request.call_id,
         "from": "" if sender is None else sender.uri,
-        "to": "" if receiver is None else receiver.uri,
-        "uri": request.uri,
+        "to": "" if receiver is None else plain_uri(receiver.uri),
+        "uri": plain_uri(target_uri or request.uri),
         "trunk": trunk,
         "interaction_id": interaction,
         "headers": headers,
@@ -96,16 +107,19 @@ def advice(answer: object) -> Advice:
     found = Advice()
     if not isinstance(answer, dict):
         raise RemoteProtocolError("no object")
-    if "reject" in answer:
-        status, reason = answer["reject"], answer.get("reason")
+    status = answer.get("reject")
+    if status is not None:
+        reason = answer.get("reason")
         if not isinstance(status, int) or isinstance(status, bool) or not 400 <= status <= 699:
             raise RemoteProtocolError("reject is no status from 400 to 699")
+        if status in _CHALLENGES:
+            raise RemoteProtocolError("reject is a challenge")
         found.reject = status
         if isinstance(reason, str) and reason.isascii() and reason.isprintable():
             found.reason = reason[:LONGEST_REASON]
         return found
     trunks = answer.get("to")
-    if not isinstance(trunks, list) or not trunks:
+    if not isinstance(trunks, list) or not 0 < len(trunks) <= MOST_TRUNKS:
         raise RemoteProtocolError("to is no list of trunks")
     for name in trunks:
         if not isinstance(name, str):
@@ -123,9 +137,11 @@ def advice(answer: object) -> Advice:
 def _uri(uri: object) -> str:
     if not isinstance(uri, str) or not uri.lower().startswith(_SCHEMES):
         raise RemoteProtocolError("uri is none of sip, sips, tel")
-    if not uri.isascii() or not uri.isprintable() or any(character in ' <>"' for character in uri):
-        raise RemoteProtocolError("uri has characters that no URI has")
-    parse_uri(uri)
+    if len(uri) > LONGEST_VALUE or not uri.isascii() or not uri.isprintable():
+        raise RemoteProtocolError("uri is too long, or has characters that no URI has")
+    parsed = parse_uri(uri)
+    if not parsed.is_sip and not parsed.user:
+        raise RemoteProtocolError("uri has no number")
     return uri
 
 

@@ -126,7 +126,7 @@ class Dialling(Hunt):
     def try_target(self, attempt: Attempt, now: float) -> None:
         """Both ends of a new trace know of each other."""
         super().try_target(attempt, now)
-        if self.transfer.fresh:
+        if self.transfer.fresh and attempt is self.attempt:
             self.shared.facts.append(Linked(attempt.context.span_id, self.transfer.context))
             self.transfer.links(attempt.context)
 

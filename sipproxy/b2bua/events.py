@@ -61,12 +61,13 @@ class LookedUp:
     at: float
     trunk: str
     found: int
+    parent: TraceContext | None = None  # of the route, as there
 
 
 @dataclass(slots=True)
 class Consulted:
     """An application was asked for the routing decision `route_id`. `result`: `ok`, `rejected`, `timeout`,
-    `error` (no answer, or not a 2xx), `bad_answer`.
+    `error` (no answer, or not a 200), `bad_answer`, `abandoned` (nobody waits for it any more).
     """
 
     root: TraceContext
@@ -75,6 +76,7 @@ class Consulted:
     began_at: float
     at: float
     result: str
+    parent: TraceContext | None = None  # of the route, as there
 
 
 @dataclass(slots=True)

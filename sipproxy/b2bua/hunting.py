@@ -9,6 +9,7 @@ refused     the one who hunts decides whether the next is tried
 from __future__ import annotations
 
 from ..errors import RemoteProtocolError
+from ..propagation.context import TraceContext
 from ..sip.flow import UDP, Flow
 from ..sip.headers import RETRY_AFTER
 from ..sip.message import Request, Response
@@ -26,7 +27,7 @@ FAILOVER = frozenset((408, 500, 502, 503, 504))
 class Hunt(Placing):
     """`candidates` are left to try; `attempt` is under way."""
 
-    __slots__ = ("_admitted", "_route_id", "_spare", "attempt", "candidates", "over")
+    __slots__ = ("_admitted", "_consulted_at", "_route_id", "_spare", "attempt", "candidates", "over")
 
     def __init__(self, call: Call, request: Request, now: float) -> None:
         super().__init__(call, request, now)
@@ -35,6 +36,7 @@ class Hunt(Placing):
         self.over = False
         self._spare: list[tuple[Trunk, Flow]] = []  # further targets of the trunk that is being tried
         self._admitted: Trunk | None = None  # that counts the call while it is tried
+        self._consulted_at: float | None = None  # an application thinks
         self._route_id = ""  # the route's span, under which look-ups stand
 
     def exhausted(self, status: int, error: str, now: float) -> None:
@@ -83,9 +85,9 @@ class Hunt(Placing):
         def then(flows: list[Flow], at: float) -> None:
             if self.over:
                 return
-            root, shared = self.call.root, self.shared
-            span_id = shared.ids.span_id()
-            fact = LookedUp(root, self._route_id, span_id, now, at, trunk.name, len(flows))
+            root, shared, route_id = self.call.root, self.shared, self._route_id
+            span_id, parent = shared.ids.span_id(), self._not_the_root()
+            fact = LookedUp(root, route_id, span_id, now, at, trunk.name, len(flows), parent)
             shared.facts.append(fact)
             self._targets(trunk, flows, at)
 
@@ -103,7 +105,12 @@ class Hunt(Placing):
     def try_target(self, attempt: Attempt, now: float) -> None:
         """Send the INVITE to one target."""
         self.attempt = attempt
-        attempt.start(now, patience_s=self.shared.timeouts.first_response_s if self.more else None)
+        try:
+            attempt.start(now, patience_s=self.shared.timeouts.first_response_s if self.more else None)
+        except RemoteProtocolError as error:  # found only when the request was written anew
+            self.attempt = None
+            self.shared.count("malformed")
+            self.exhausted(error.status, "bad_message", now)
 
     def takes_next(self, trunk: Trunk, response: Response, now: float) -> bool:
         """Whether a refusal is one that another target may not share, and there is another."""
@@ -138,16 +145,31 @@ class Hunt(Placing):
         call, shared = self.call, self.shared
         self._route_id = shared.ids.span_id()
         context = self.parent.child(self._route_id)
-        asked = question(self.request, webhook, trunk, call.interaction)
+        asked = question(self.request, webhook, trunk, call.interaction, self.target_uri)
+        self._consulted_at = now
 
         def then(answer: object, error: str, at: float) -> None:
             if not self.over:
-                self._take_advice(answer, error, now, at)
+                self._take_advice(answer, error, at)
 
         shared.consult(webhook, asked, context, then, now)
 
-    def _take_advice(self, answer: object, error: str, began_at: float, now: float) -> None:
-        shared, root = self.shared, self.call.root
+    def unconsulted(self, now: float) -> None:
+        """Nobody waits any more for an application's answer, but its spans may hang on the route's."""
+        if self._consulted_at is not None:
+            self._tell_consulted("abandoned", now)
+            self.candidates = []
+            self.tell_routed("", now)
+
+    def _tell_consulted(self, result: str, now: float) -> None:
+        began_at, self._consulted_at = self._consulted_at, None
+        assert began_at is not None
+        shared, root, span_id = self.shared, self.call.root, self.shared.ids.span_id()
+        fact = Consulted(root, self._route_id, span_id, began_at, now, result, self._not_the_root())
+        shared.facts.append(fact)
+
+    def _take_advice(self, answer: object, error: str, now: float) -> None:
+        shared = self.shared
         result, advised = error, Advice()
         if not error:
             try:
@@ -157,8 +179,7 @@ class Hunt(Placing):
                 result = "rejected" if advised.reject else "ok"
             except (RemoteProtocolError, KeyError):  # of a trunk that is not there
                 result = "bad_answer"
-        span_id = shared.ids.span_id()
-        shared.facts.append(Consulted(root, self._route_id, span_id, began_at, now, result))
+        self._tell_consulted(result, now)
         if result == "rejected":
             self.rejected(advised.reject, advised.reason, now)
             return
@@ -178,6 +199,8 @@ class Hunt(Placing):
         names = tuple([trunk.name for trunk in self.candidates])
         self._route_id = self._route_id or self.shared.ids.span_id()
         root, route_id = self.call.root, self._route_id
-        parent = None if self.parent is root else self.parent
-        fact = Routed(root, route_id, self.arrived_at, now, names, error, fallback, parent)
+        fact = Routed(root, route_id, self.arrived_at, now, names, error, fallback, self._not_the_root())
         self.shared.facts.append(fact)
+
+    def _not_the_root(self) -> TraceContext | None:
+        return None if self.parent is self.call.root else self.parent

@@ -243,6 +243,7 @@ class Move(Dialling):
         """`ending`: the call is at its end, and so is not to be ended."""
         if self.step is Step.OVER:
             return
+        self.unconsulted(now)
         self.over = True
         self.attempt = None
         self.give_back()

@@ -170,7 +170,15 @@ class Router:
         faults: list[str] = []
         built: dict[str, Trunk] = {}
         # What any trunk reads context from must not cross to any other as if it were a header like others.
-        aliases = tuple({alias for settings in trunks.values() for alias in settings.trace.aliases})
+        # So must what names a Call-ID to one of them.
+        aliases = tuple(
+            {
+                name
+                for settings in trunks.values()
+                for name in (*settings.trace.aliases, settings.call_id_header)
+                if name is not None
+            }
+        )
         for name, settings in trunks.items():
             try:
                 built[name] = Trunk(name, settings, aliases)

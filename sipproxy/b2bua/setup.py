@@ -278,6 +278,7 @@ class Setup(Hunt):
         self.call.forget(now)
 
     def _conclude(self, status: int, error: str, now: float) -> None:
+        self.unconsulted(now)
         self.over = True
         self.attempt = None
         self.shared.open_invites.pop(self._tx, None)

@@ -160,7 +160,7 @@ def of_lookup(fact: LookedUp) -> Attributes:
 
 def of_consultation(fact: Consulted) -> Attributes:
     """The routing webhook: nothing of what was asked and answered, which is the application's."""
-    return {} if fact.result in ("ok", "rejected") else {"error.type": "webhook"}
+    return {} if fact.result in ("ok", "rejected", "abandoned") else {"error.type": "webhook"}
 
 
 def _on_the_wire(masker: Masker, method: str) -> str:

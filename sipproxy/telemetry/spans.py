@@ -239,7 +239,8 @@ class SpanBook:
         call = self._calls.get(fact.root.span_id)
         if call is None:
             return
-        context, route_id, attributes = fact.root.child(fact.span_id), fact.route_id, of_lookup(fact)
+        context, attributes = (fact.parent or fact.root).child(fact.span_id), of_lookup(fact)
+        route_id = fact.route_id
         span = OpenSpan(call, context, route_id, _ROUTE, "dns", INTERNAL, fact.began_at, None, attributes)
         span.failed = not fact.found
         span.ended_at = fact.at
@@ -249,7 +250,8 @@ class SpanBook:
         call = self._calls.get(fact.root.span_id)
         if call is None:
             return
-        context, route_id, attributes = fact.root.child(fact.span_id), fact.route_id, of_consultation(fact)
+        context, attributes = (fact.parent or fact.root).child(fact.span_id), of_consultation(fact)
+        route_id = fact.route_id
         span = OpenSpan(call, context, route_id, _ROUTE, "webhook", CLIENT, fact.began_at, None, attributes)
         span.failed = bool(attributes)
         span.ended_at = fact.at

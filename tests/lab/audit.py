@@ -20,6 +20,7 @@ def remains(core: Core) -> list[str]:
         "calls": len(shared.calls),
         "open INVITEs": len(shared.open_invites),
         "lookups": len(shared._waiting),
+        "questions to applications": len(shared._consulting),
         "Session-IDs": len(shared.sessions),
         "transactions": endpoint.transactions,
         "their users": len(endpoint._users),

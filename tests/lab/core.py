@@ -5,11 +5,13 @@ Whatever the engine tells goes to the book of spans, as in the process, and to t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from sipproxy.b2bua.consulting import Consult
 from sipproxy.b2bua.engine import Engine
 from sipproxy.b2bua.events import Fact
 from sipproxy.b2bua.routing import Router
@@ -40,6 +42,10 @@ from .tale import Tale
 from .world import World
 
 F = TypeVar("F")
+# What it is asked, as it came over the wire; gives the answer, or TIMEOUT or ERROR where none comes.
+Application = Callable[[dict[str, Any]], object]
+TIMEOUT, ERROR = "timeout", "error"
+QUICK_S = 0.020  # an answer that comes so soon is one of the things on their way; a later one takes its time
 HOSTS = {"alice": "192.0.2.1", "bob": "192.0.2.2", "carol": "192.0.2.3", "dave": "192.0.2.4"}
 PROXY, PROXY6 = "192.0.2.100", "2001:db8::100"
 PLACES: tuple[Place, ...] = ((UDP, PROXY, 5060), (TCP, PROXY, 5060), (UDP, PROXY6, 5060), (TCP, PROXY6, 5060))
@@ -56,6 +62,7 @@ def trunk(
     headers: HeaderPolicy = HeaderPolicy(),  # noqa: B008
     refer: Refer | str | None = None,
     anchor: bool = True,
+    call_id_header: str | None = None,
 ) -> TrunkSettings:
     """A trunk; `address` may be a phone's name. What comes from its host is its, unless `match` differs."""
     named = HOSTS.get(address)
@@ -69,12 +76,36 @@ def trunk(
         headers=headers,
         refer=None if refer is None else Refer(refer),
         transfer_anchor=anchor,
+        call_id_header=call_id_header,
     )
 
 
 def route(*to: str, source: str | None = None, user: str | None = None) -> RouteSettings:
     """A route."""
     return RouteSettings(to, source=source, user=user)
+
+
+def asks(
+    *to: str,
+    source: str | None = None,
+    user: str | None = None,
+    timeout_ms: int = 300,
+    headers: tuple[str, ...] = (),
+) -> RouteSettings:
+    """A route that asks the lab's application; `to` is where calls go when it does not answer well."""
+    return RouteSettings(
+        to,
+        source=source,
+        user=user,
+        webhook="http://192.0.2.200/route",
+        timeout_ms=timeout_ms,
+        webhook_headers=headers,
+    )
+
+
+def nobody(question: dict[str, Any]) -> object:
+    """No application is there."""
+    return ERROR
 
 
 def as_the_parent(trace_id: str, parent: TraceContext | None) -> bool:
@@ -105,6 +136,9 @@ class Core:
         self.hosts: dict[str, list[Place] | None] = {}  # names: None is never answered, [] does not exist
         self.lookup_s = 0.005
         self.lookups_backwards = False  # of several the last is answered first
+        self.application: Application = nobody
+        self.thinks_s = QUICK_S  # how long it takes to answer
+        self.asked: list[Consult] = []
         self.facts: list[Fact] = []
         self.spans: list[SpanRecord] = []
         self.referee = Referee()
@@ -160,6 +194,8 @@ class Core:
             self._transmit(transmit)
         for lookup in lookups:
             self._look_up(lookup)
+        for consult in self.engine.consults():
+            self._consult(consult)
         self.facts += facts
         self.tale.follow(facts)
         self.spans += self.book.take(facts, self.world.now)
@@ -209,6 +245,24 @@ class Core:
 
     def _located(self, token: int, places: list[Place]) -> None:
         self.engine.located(token, [Flow(*place) for place in places], self.world.now)
+        self._pump()
+
+    def _consult(self, consult: Consult) -> None:
+        """Ask the application. An answer behind its time comes too: the core has to know better."""
+        self.asked.append(consult)
+        answer = self.application(json.loads(json.dumps(consult.question)))
+        error = answer if answer in (TIMEOUT, ERROR) else ""
+        answers_at = self.world.now + self.thinks_s
+        if error == TIMEOUT or answers_at > consult.give_up_at:
+            self.world.at(consult.give_up_at, lambda: self._consulted(consult.token, None, TIMEOUT))
+        if error == TIMEOUT:
+            return
+        decoded: object = None if error else json.loads(json.dumps(answer))
+        wait = self.world.carry if self.thinks_s <= QUICK_S else self.world.after
+        wait(self.thinks_s, lambda: self._consulted(consult.token, decoded, str(error)))
+
+    def _consulted(self, token: int, answer: object, error: str) -> None:
+        self.engine.consulted(token, answer, error, self.world.now)
         self._pump()
 
     def count(self, what: str) -> int:

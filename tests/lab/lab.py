@@ -18,14 +18,14 @@ from sipproxy.b2bua.routing import Router
 from sipproxy.sip.flow import UDP, join_host
 
 from .audit import complaints, remains
-from .core import HOSTS, PROXY, PROXY6, Core, route, trunk
+from .core import HOSTS, PROXY, PROXY6, Core, asks, route, trunk
 from .ladder import ladder
 from .network import Packet, Place
 from .phone import Phone
 from .seen import Seen
 from .session import Called, Calling, Session
 
-__all__ = ["HOSTS", "Lab", "route", "trunk"]
+__all__ = ["HOSTS", "Lab", "asks", "route", "trunk"]
 
 
 class Lab(Core):

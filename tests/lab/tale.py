@@ -48,7 +48,7 @@ class Tale:
             self._begin(fact.context, fact.root, fact)
             self._hangs_on(fact)
         elif isinstance(fact, Routed | LookedUp | Consulted):
-            self._begin(fact.root.child(fact.span_id), fact.root, fact)
+            self._begin((fact.parent or fact.root).child(fact.span_id), fact.root, fact)
             self.state[fact.span_id] = ENDED
         elif isinstance(fact, Concluded):
             self._move(fact.span_id, (OPEN,), ENDED if fact.settled else WAITS_FOR_ACK, fact)
