@@ -14,6 +14,7 @@ import uvloop
 
 from . import __version__
 from .b2bua.routing import Router
+from .cli.commands import add_commands
 from .config import Loaded, describe, read
 from .errors import ConfigurationError, RemoteProtocolError, SipProxyError
 from .serve import Server
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--once", action="store_true", help="end after the call instead of running until Ctrl-C"
     )
+    add_commands(add)
     add("version", _version, "Print the version.", "sipproxy version", file="")
     return parser
 
@@ -102,6 +104,7 @@ def _run(options: argparse.Namespace) -> int:
         await server.start()
         server.watch_signals()
         print("listening on", *server.transports.listeners, flush=True)
+        server.page.add_done_callback(lambda page: print("page at", page.result(), flush=True))
         await server.wait()
 
     uvloop.run(serve())

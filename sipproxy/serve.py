@@ -17,9 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from . import __version__
 from .b2bua.engine import Engine
-from .b2bua.events import Counted, Fact
 from .b2bua.routing import Router
 from .config import Loaded, listeners, read
 from .errors import ConfigurationError
@@ -27,42 +25,37 @@ from .net.driver import Driver
 from .net.resolver import Resolver
 from .net.transport import Transports
 from .sip.ids import Ids
-from .telemetry.export import SpanSink, open_sink
-from .telemetry.logs import LineWriter, Log, open_log
-from .telemetry.masking import Masker
+from .telemetry.export import SpanSink
 from .telemetry.sampling import sampler
-from .telemetry.spans import SpanBook
+from .telling import Orderly, Telling
 
-LOGGED = frozenset(("trunk_down", "trunk_up", "session_expired", "no_ack", "token_unknown", "token_replayed"))
 BYE_S = 3.0  # seconds that the last BYEs of a shutdown may take
-FLUSH_S = 5.0  # seconds that the last spans may take
+NEEDS_RESTART = (
+    *("listen", "advertise", "workers", "region", "tracing", "privacy", "store", "admin", "hep"),
+    *("limits", "timeouts", "trace", "transfer"),
+)
 
 
 class Server:
-    """Made, started, waited for, stopped: once each."""
+    """Made, started, waited for, stopped: once each. `sink` gets the finished spans besides the observer."""
 
     def __init__(
         self, loaded: Loaded, *, sink: SpanSink | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._loaded = loaded
         self._clock = clock
-        settings = loaded.settings
-        masker = Masker(settings.privacy)
-        self._lines = LineWriter()
-        self.log: Log = open_log(masker.mask_text, mask_id=masker.mask_id, writer=self._lines)
-        self._book = SpanBook(masker, wall_offset=lambda: time.time() - clock())
-        self._sink = sink or open_sink(
-            settings.tracing, version=__version__, region=settings.region, log=self.log
-        )
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
+        self.page: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # where the page is
+        self._telling = Telling(loaded.settings, clock, sink, Orderly(drain=self.drain, page=self._page_is))
+        self.log = self._telling.log
         self.transports = Transports()
         self._resolver = Resolver()
         self._driver = Driver(
             self.transports,
             self._resolver,
             clock=clock,
-            tell=self._tell,
+            tell=self._telling.tell,
             complain=lambda event, facts: self.log.warning(event, **facts),
         )
 
@@ -89,6 +82,7 @@ class Server:
             transfer=settings.transfer,
             max_headers=settings.limits.headers,
         )
+        self._driver.tap = self._telling.begin(engine, self.transports.listeners)
         # What lives as long as the process is not to be looked at again and again; calls hold no cycles once
         # they end.
         gc.collect()
@@ -101,13 +95,9 @@ class Server:
         """The core."""
         return self._driver.engine
 
-    def _tell(self, facts: list[Fact], sent_at: float) -> None:
-        for fact in facts:
-            if isinstance(fact, Counted) and fact.what in LOGGED:
-                self.log.info(fact.what, trunk=fact.trunk)
-        finished = self._book.take(facts, sent_at)
-        if finished:
-            self._sink.put(finished)
+    def _page_is(self, address: str) -> None:
+        if not self.page.done():
+            self.page.set_result(address)
 
     # Signals
 
@@ -124,6 +114,10 @@ class Server:
             self._at_once.set()
         self._stopping.set()
 
+    def drain(self) -> None:
+        """Drain; called again, nothing more."""
+        self._stopping.set()
+
     def reload(self) -> None:
         """Validate first; a fault keeps what is in force."""
         file = self._loaded.file
@@ -136,24 +130,11 @@ class Server:
         except ConfigurationError as error:
             self.log.error("configuration kept", faults=error.faults)
             return
-        changed = [
-            name
-            for name in (
-                "listen",
-                "advertise",
-                "workers",
-                "region",
-                "tracing",
-                "privacy",
-                "limits",
-                "timeouts",
-                "trace",
-                "transfer",
-            )
-            if getattr(loaded.settings, name) != getattr(self._loaded.settings, name)
-        ]
+        old, new = self._loaded.settings, loaded.settings
+        changed = [name for name in NEEDS_RESTART if getattr(new, name) != getattr(old, name)]
         self._loaded = replace(self._loaded, settings=loaded.settings)
         self.engine.reload(router, self._clock())
+        self._telling.know(loaded.settings)
         self._driver.flush(self._clock())
         self.log.info("configuration loaded", trunks=len(loaded.settings.trunks), needs_restart=changed)
 
@@ -185,16 +166,4 @@ class Server:
         await self._driver.close()
         await self.transports.close()
         await self._resolver.close()
-        left = self._book.close_all(self._clock())
-        if left:
-            self._sink.put(left)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._sink.close, FLUSH_S)
-        self.log.info(
-            "stopped",
-            calls=self.engine.calls,
-            spans_dropped=self._sink.dropped,
-            lines_dropped=self._lines.dropped,
-            counts=self.engine.shared.counts,
-        )
-        await loop.run_in_executor(None, self._lines.close, 1.0)
+        await self._telling.end(self._clock(), calls=self.engine.calls, counts=self.engine.shared.counts)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from .admin.settings import OFF
 from .settings_index import Path
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -164,7 +165,9 @@ def _port(text: str, *, lowest: int = 1) -> int:
 
 
 def admin_listen(text: str) -> None:
-    """`HOST:PORT`, IPv6 in brackets."""
+    """`HOST:PORT`, IPv6 in brackets; `off`."""
+    if text == OFF:
+        return
     place, colon, port = text.rpartition(":")
     if not colon or not _is_address(place):
         raise ValueError(f"{text!r} is not HOST:PORT with an IP address (IPv6 in brackets)")

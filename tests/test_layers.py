@@ -23,6 +23,7 @@ SAME_LAYER = {
     "serve": "app",
     "demo": "app",
     "supervise": "app",
+    "telling": "app",
     "observer": "app",
     "cli": "app",
 }

@@ -67,7 +67,8 @@ class LookedUp:
 @dataclass(slots=True)
 class Consulted:
     """An application was asked for the routing decision `route_id`. `result`: `ok`, `rejected`, `timeout`,
-    `error` (no answer, or not a 200), `bad_answer`, `abandoned` (nobody waits for it any more).
+    `error` (no answer, or none over HTTP with 2xx that is JSON), `not_asked` (it is left alone, or asked too
+    much), `bad_answer`, `abandoned` (nobody waits for it any more).
     """
 
     root: TraceContext

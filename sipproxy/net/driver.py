@@ -58,7 +58,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
-        self._webhooks = Webhooks(clock)
+        self._webhooks = Webhooks(clock, complain)
         self._tasks: set[asyncio.Task[None]] = set()  # lookups, and questions to applications
         self._unresolved: set[str] = set()
         self.idle = asyncio.Event()  # set while no call is in progress, nor a transfer

@@ -67,7 +67,7 @@ class Tap:
         if data[:8] == b"SIP/2.0 ":
             word = _CLASSES.get(data[8:9], OTHER)
         else:
-            word = _METHODS.get(data[: data.find(b" ", 0, _LONGEST_METHOD)], OTHER)
+            word = _METHODS.get(data[: max(data.find(b" ", 0, _LONGEST_METHOD), 0)], OTHER)
         counts, key = self._counts, (word, sent, self._trunk_of(flow))
         counts[key] = counts.get(key, 0) + 1
         if not self._copies:

@@ -42,14 +42,16 @@ class Envelope:
     """What stands around the spans of every request: `resource` is a ResourceSpans without its ScopeSpans,
     `scope` a ScopeSpans without its spans."""
 
+    __slots__ = ("resource", "scope")
+
     def __init__(self, resource: bytes, scope: bytes) -> None:
-        self._resource = resource
-        self._scope = scope
+        self.resource = resource
+        self.scope = scope
 
     def around(self, spans: Iterable[bytes]) -> bytes:
         """The request with these spans, each from `encode_span`."""
-        scope_spans = b"".join((self._scope, *spans))
-        return _field(_RESOURCE_SPANS, self._resource + _field(_SCOPE_SPANS, scope_spans))
+        scope_spans = b"".join((self.scope, *spans))
+        return _field(_RESOURCE_SPANS, self.resource + _field(_SCOPE_SPANS, scope_spans))
 
 
 def encode_span(record: SpanRecord) -> bytes:

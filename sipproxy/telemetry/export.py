@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..errors import ConfigurationError
+from .answers import Fault, Refusal
+from .encode import Envelope, encode_span
 from .logs import Log
-from .otlp import Outlet, Refusal, resource_of
+from .otlp import MAIN, Outlet, targets
 from .record import SpanRecord
-from .settings import Exporter, TracingSettings
+from .resource import envelope_for
+from .settings import TracingSettings
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 
@@ -63,15 +65,10 @@ class MemorySink:
 
 def open_sink(settings: TracingSettings, *, version: str, region: str | None, log: Log) -> SpanSink:
     """The sink that the settings ask for, or else OTEL_TRACES_EXPORTER. Raises ConfigurationError."""
-    name = settings.exporter or os.environ.get("OTEL_TRACES_EXPORTER", "").strip() or Exporter.OTLP
-    if name == Exporter.NONE or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    main = [target for target in targets(settings) if target.name == MAIN]
+    if not main:
         return NullSink()
-    if name != Exporter.OTLP:
-        raise ConfigurationError([f"OTEL_TRACES_EXPORTER: {name!r} is none of otlp, none"])
-    outlet = Outlet(settings, resource_of(settings, version, region), version)
-    if outlet.slow_because:
-        log.warning("spans are encoded slowly", reason=outlet.slow_because)
-    return OtlpSink(outlet, settings, log)
+    return OtlpSink(Outlet(main[0]), envelope_for(settings, version, region, str(uuid.uuid4())), settings, log)
 
 
 class OtlpSink:
@@ -81,8 +78,9 @@ class OtlpSink:
     front and is tried again, at growing intervals; meanwhile newer spans push the oldest out.
     """
 
-    def __init__(self, outlet: Outlet, settings: TracingSettings, log: Log) -> None:
+    def __init__(self, outlet: Outlet, envelope: Envelope, settings: TracingSettings, log: Log) -> None:
         self.dropped = 0
+        self._envelope = envelope
         self._outlet = outlet
         self._log = log
         self._most = settings.max_queue
@@ -128,7 +126,7 @@ class OtlpSink:
             self.dropped += left
         if left:
             self._log.warning("spans were not delivered", spans=left, endpoint=self._outlet.endpoint)
-        self._outlet.shutdown()
+        self._outlet.close()
 
     def _run(self) -> None:
         closing = False
@@ -141,13 +139,13 @@ class OtlpSink:
 
     def _send(self) -> bool:
         """Try what was taken; False when a closing sink has no hope."""
-        refusal = self._outlet.send(self._sending)
-        if refusal is None:
+        refusal = self._outlet.send(self._envelope, [encode_span(record) for record in self._sending])
+        if not isinstance(refusal, Refusal):
             self._sending = []
             self._succeeded()
             return True
         self._failed(refusal)
-        if refusal.permanent:
+        if refusal.fault is Fault.DATA:
             with self._lock:
                 self.dropped += len(self._sending)
                 self._sending = []
@@ -192,7 +190,7 @@ class OtlpSink:
         if self._failures == 1:  # the first of many; the rest would say the same
             self._failed_at = time.monotonic()
             self._dropped_before = self.dropped
-            event = "collector refuses spans" if refusal.permanent else "collector unreachable"
+            event = "collector refuses spans" if refusal.fault is Fault.DATA else "collector unreachable"
             self._log.warning(
                 event, endpoint=self._outlet.endpoint, reason=refusal.reason, keeps_at_most=self._most
             )

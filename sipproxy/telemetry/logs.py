@@ -1,5 +1,5 @@
 """JSON log lines on stderr, by structlog: one event, its facts, and where there is one the call it belongs
-to.
+to. Which lines are written can be changed at any time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO, cast
 
 import structlog
+
+LEVELS = ("debug", "info", "warning", "error")
 
 _MOST_LINES = 1000  # that wait for whoever reads stderr
 
@@ -78,13 +80,19 @@ class Log(Protocol):
     def error(self, event: str, **facts: object) -> object: ...
 
 
+class FullLog(Log, Protocol):
+    """The whole of it, for whoever tells of calls."""
+
+    def debug(self, event: str, **facts: object) -> object: ...
+
+
 def open_log(
     mask: Callable[[str], str],
     level: str = "info",
     *,
     mask_id: Callable[[str], str] | None = None,
     writer: TextIO | LineWriter | None = None,
-) -> Log:
+) -> FullLog:
     """The process's log. `mask` takes phone numbers out of every text, `mask_id` out of Call-IDs."""
     masks = {"call_id": mask_id or mask, "trace_id": _as_it_is, "span_id": _as_it_is}
 
@@ -101,12 +109,37 @@ def open_log(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=_from(level),
         logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, writer or sys.stderr)),
         cache_logger_on_first_use=False,
     )
-    log: Log = structlog.get_logger()
+    log: FullLog = structlog.get_logger()
     return log
+
+
+def set_level(level: str) -> None:
+    """From now on lines of this level and above are written, by whoever has the log. ValueError: no level."""
+    structlog.configure(wrapper_class=_from(level))
+
+
+def is_written(level: str) -> bool:
+    """Would such a line be written? For what costs more than the line."""
+    return _number(level) >= _threshold
+
+
+_threshold = logging.INFO  # structlog has one configuration for the process, and does not tell it
+
+
+def _from(level: str) -> type[structlog.typing.FilteringBoundLogger]:
+    global _threshold
+    _threshold = _number(level)
+    return structlog.make_filtering_bound_logger(_threshold)
+
+
+def _number(level: str) -> int:
+    if level not in LEVELS:
+        raise ValueError(f"{level!r} is none of {', '.join(LEVELS)}")
+    return logging.getLevelNamesMapping()[level.upper()]
 
 
 def _as_it_is(text: str) -> str:

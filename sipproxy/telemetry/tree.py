@@ -1,7 +1,7 @@
 """Traces as text: spans as a tree, when each began, how long it took, what happened, what it is linked with.
 
-A span at either end of a link has a number in brackets behind its name. Traces that are linked stand one
-below the other, and their times count from the beginning of the first.
+A span that has not ended is `open`. One at either end of a link has a number in brackets behind its name.
+Traces that are linked stand one below the other, and their times count from the beginning of the first.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ class _Trace:
         status = span.attributes.get("sip.response.status_code")
         title = f"{first}{span.name} {span.kind}{f' {status}' if status else ''}"
         title += f"{' ERROR' if span.failed else ''}{self._links.number(span)}"
-        took_ms = (span.end_ns - span.start_ns) / 1e6
-        times = f"{self._since(span.start_ns):>12}{took_ms:>11.1f} ms"
+        took = f"{(span.end_ns - span.start_ns) / 1e6:.1f} ms" if span.end_ns else "open"
+        times = f"{self._since(span.start_ns):>12}{took:>14}"
         room = self._width - _TIMES
         if len(title) > room:
             yield title

@@ -27,6 +27,7 @@ from sipproxy.b2bua.settings import (
 )
 from sipproxy.b2bua.shared import Lookup
 from sipproxy.propagation.context import TraceContext
+from sipproxy.propagation.correlation import Sampler
 from sipproxy.propagation.settings import PropagationSettings, TrunkTrace
 from sipproxy.sip.endpoint import Transmit
 from sipproxy.sip.flow import TCP, UDP, Flow, Listener, join_host
@@ -126,6 +127,7 @@ class Core:
         timeouts: Timeouts = TIMEOUTS,
         propagation: PropagationSettings | None = None,
         transfer: TransferSettings = TRANSFER,
+        sample: Sampler = as_the_parent,
         streams: bool = True,
         ipv6: bool = True,
     ) -> None:
@@ -157,7 +159,7 @@ class Core:
             listeners,
             Ids(Random(f"{seed} ids").randbytes),
             Router.of(self.trunks, tuple(self.routes)),
-            sample=as_the_parent,
+            sample=sample,
             timeouts=timeouts,
             propagation=propagation,
             transfer=transfer,

@@ -23,6 +23,7 @@ from . import yamlfile
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "listening on "
+PAGE = "page at "
 _START_S = 20.0
 _STOP_S = 15.0
 _UNCLEAN = re.compile(r"Traceback \(most recent|Exception ignored|never retrieved|never awaited|Warning:")
@@ -40,7 +41,9 @@ class Proxy:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.config_file = folder / "sipproxy.yaml"
-        yamlfile.write(self.config_file, config)
+        # Several proxies run beside each other: each has a store and a port of its own.
+        own = {"admin": {"listen": "127.0.0.1:0"}, "store": {"path": str(folder / "store")}}
+        yamlfile.write(self.config_file, {**own, **config})
         self.stdout: list[str] = []
         self.log: list[str] = []  # stderr: JSON lines
         self._written = threading.Condition()
@@ -90,6 +93,15 @@ class Proxy:
                 return word.removeprefix(f"{transport}:")
         raise ProxyError(f"no {transport} listener in {line!r}")
 
+    def page(self) -> str:
+        """The URL of its page, once the observer has it; an error when that takes too long."""
+        with self._written:
+            self._written.wait_for(lambda: self._line(PAGE) is not None or not self._streams_open, _START_S)
+        line = self._line(PAGE)
+        if line is None:
+            raise ProxyError(f"the proxy has no page:\n{self.output}")
+        return line.removeprefix(PAGE)
+
     def terminate(self) -> None:
         """SIGTERM: it drains."""
         self._process.send_signal(signal.SIGTERM)
@@ -116,7 +128,10 @@ class Proxy:
             raise ProxyError(f"the proxy ended with {code}{what}:\n{self.output}")
 
     def _ready_line(self) -> str | None:
-        return next((line for line in self.stdout if line.startswith(READY)), None)
+        return self._line(READY)
+
+    def _line(self, beginning: str) -> str | None:
+        return next((line for line in self.stdout if line.startswith(beginning)), None)
 
     def _kill(self) -> None:
         if self._process.poll() is None:

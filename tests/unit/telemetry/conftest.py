@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.otlp import GrpcReceiver, HttpReceiver, Receiver
+from sipproxy.telemetry.settings import Protocol
+from tests.support.collectors import Collector, collector_of
 from tests.unit.telemetry.sinks import Lines
 
 
@@ -52,14 +53,14 @@ def root_log() -> Iterator[list[logging.LogRecord]]:
     logging.getLogger().removeHandler(handler)
 
 
-@pytest.fixture(params=[HttpReceiver, GrpcReceiver], ids=["http", "grpc"])
-def receiver(request: pytest.FixtureRequest) -> Iterator[Receiver]:
-    with request.param() as receiver:
+@pytest.fixture(params=[*Protocol], ids=["http", "grpc"])
+def receiver(request: pytest.FixtureRequest) -> Iterator[Collector]:
+    with collector_of(request.param) as receiver:
         yield receiver
 
 
 @pytest.fixture
-def collector() -> Iterator[HttpReceiver]:
+def collector() -> Iterator[Collector]:
     """Where the protocol makes no difference."""
-    with HttpReceiver() as receiver:
+    with collector_of(Protocol.HTTP) as receiver:
         yield receiver

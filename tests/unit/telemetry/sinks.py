@@ -1,4 +1,4 @@
-"""Sinks that send to a receiver, spans to put into them, and their log, for tests."""
+"""Spans to send, outlets to send them with, and a log that can be waited for, for tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 
-from sipproxy.telemetry.export import SpanSink, open_sink
+from sipproxy.telemetry.encode import encode_span
 from sipproxy.telemetry.masking import Masker
+from sipproxy.telemetry.otlp import Outlet, targets
 from sipproxy.telemetry.record import SpanRecord
+from sipproxy.telemetry.resource import envelope_for
 from sipproxy.telemetry.settings import PrivacySettings, Protocol, TracingSettings
 from sipproxy.telemetry.spans import SpanBook
 from tests.support.otlp import Receiver
@@ -17,6 +19,7 @@ from tests.unit.telemetry.facts import SENDER, Call, request
 
 DEADLINE_S = 15.0
 SOON_MS = 20
+ENVELOPE = envelope_for(TracingSettings(), "0.1.0", None, "boot-1")
 
 
 class Lines:
@@ -40,6 +43,10 @@ class Lines:
     def error(self, event: str, **facts: object) -> None:
         self._write("error", event, facts)
 
+    @property
+    def names(self) -> list[str]:
+        return [event for _, event, _ in self.events]
+
     def wait_for(self, event: str) -> dict[str, object]:
         """The facts of the first such line."""
         with self._came:
@@ -51,24 +58,26 @@ class Lines:
 
 
 def settings_for(
-    receiver: Receiver, *, every_ms: int = SOON_MS, max_queue: int = 20000, timeout_s: float = 5.0
+    receiver: Receiver, *, every_ms: int = SOON_MS, batch: int = 512, timeout_s: float = 5.0
 ) -> TracingSettings:
     return TracingSettings(
         protocol=Protocol(receiver.protocol),
         endpoint=receiver.endpoint,
         timeout_s=timeout_s,
-        max_queue=max_queue,
+        batch=batch,
         every_ms=every_ms,
     )
 
 
 @contextlib.contextmanager
-def sink_to(settings: TracingSettings, log: Lines, region: str | None = None) -> Iterator[SpanSink]:
-    sink = open_sink(settings, version="0.1.0", region=region, log=log)
+def outlet_for(settings: TracingSettings, name: str = "main") -> Iterator[Outlet]:
+    """The one of that name."""
+    (target,) = [target for target in targets(settings) if target.name == name]
+    outlet = Outlet(target)
     try:
-        yield sink
+        yield outlet
     finally:
-        sink.close(0.1)
+        outlet.close()
 
 
 def a_call() -> list[SpanRecord]:
@@ -82,6 +91,10 @@ def numbered(numbers: range) -> list[SpanRecord]:
     """Spans that can be told apart by `sip.cseq`."""
     span = a_call()[1]
     return [span._replace(span_id=f"{n + 1:016x}", attributes={"sip.cseq": n}) for n in numbers]
+
+
+def encoded(numbers: range) -> list[bytes]:
+    return [encode_span(span) for span in numbered(numbers)]
 
 
 def numbers(receiver: Receiver) -> list[object]:

@@ -16,10 +16,11 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from sipproxy.telemetry.attributes import Value
 from sipproxy.telemetry.encode import encode_span
-from sipproxy.telemetry.otlp import envelope_of, readable, resource_of
 from sipproxy.telemetry.record import CLIENT, INTERNAL, MOST_EVENTS, PARENT_IS_REMOTE, SERVER, SpanRecord
+from sipproxy.telemetry.resource import envelope_of, resource_of
 from sipproxy.telemetry.settings import TracingSettings
 from tests.unit.telemetry.facts import SENDER
+from tests.unit.telemetry.official import readable
 from tests.unit.telemetry.sinks import a_call
 from tests.unit.telemetry.telling import Telling
 from tests.unit.telemetry.transfers import talking
@@ -89,7 +90,7 @@ def test_it_equals_the_official_encoding(records: list[SpanRecord]) -> None:
 
 def test_a_call_equals_the_official_encoding() -> None:
     assert_same(a_call())
-    assert_same(a_call(), resource_of(TracingSettings(), "0.1.0", "eu-west-2"))
+    assert_same(a_call(), resource_of(TracingSettings(), "0.1.0", "eu-west-2", "boot-1"))
 
 
 def test_a_transferred_call_equals_the_official_encoding() -> None:

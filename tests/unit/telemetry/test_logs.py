@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from sipproxy.telemetry.logs import LineWriter, open_log
+from sipproxy.telemetry.logs import LineWriter, is_written, open_log, set_level
 from sipproxy.telemetry.masking import Masker
 from sipproxy.telemetry.settings import PrivacySettings
 from tests.unit.telemetry.facts import CALLER
@@ -57,6 +57,40 @@ def test_a_call_id_is_masked_as_it_is_on_spans(
     call_id: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert line(capsys, call_id=call_id)["call_id"] == shown
+
+
+# The level
+
+
+def test_details_are_written_once_somebody_asks_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    log = open_log(str)
+    log.debug("unasked")
+    assert not is_written("debug")
+    set_level("debug")
+    log.debug("asked")
+    assert is_written("debug")
+    set_level("warning")
+    log.info("too much")
+    log.warning("a warning")
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert events == ["asked", "a warning"]
+
+
+def test_lines_are_masked_at_every_level(capsys: pytest.CaptureFixture[str]) -> None:
+    log = open_log(Masker(PrivacySettings()).mask_text, "debug")
+    log.debug("call began", sender=CALLER)
+    set_level("error")
+    log.error("internal error", error=CALLER)
+    assert CALLER.lstrip("+") not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("level", ["", "loud", "INFO", "notset", "critical"])
+def test_what_is_no_level_changes_nothing(level: str) -> None:
+    open_log(str)
+    with pytest.raises(ValueError, match="none of debug, info, warning, error"):
+        set_level(level)
+    assert is_written("info")
+    assert not is_written("debug")
 
 
 # The writer: whoever reads stderr, or does not, the calls go on

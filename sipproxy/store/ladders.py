@@ -1,0 +1,154 @@
+"""SIP messages on their way into the store: whose they are, masked, those of one call together in one row.
+
+A message finds its call by its Call-ID. Where the call is not known yet it waits for the next commit: a
+parcel may end between a message and what the proxy made of it. One that belongs to no call is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from ..telemetry.parcel import Message
+from ..telemetry.wire import call_id_of
+from . import StoredMessage, Wire
+from .names import Keys
+from .packing import Packer
+from .summary import CallSummary
+
+INDEX_BITS = 8  # of a message's number: which of its row it is
+_IN_ROW = 64
+_VALUES = 13  # of a message in its row
+_MOST_WAITING = 2000
+_SLACK_NS = 2_000_000  # by which a message may be older than the call it begins
+
+Row = tuple[int, int, bytes, bytes | None]  # call, count, data, raw
+
+
+class Prepared(NamedTuple):
+    """What a commit writes, and what waits for the next one."""
+
+    rows: list[Row]
+    waiting: list[Message]
+    kept: int
+    dropped: int
+    unreadable: int
+
+
+class Ladders:
+    """Knows the Call-IDs of live calls."""
+
+    def __init__(self, wire: Wire, keys: Keys, *, raw: bool) -> None:
+        self._wire = wire
+        self._keys = keys
+        self._raw = raw
+        self._calls: dict[int, list[tuple[int, int, int]]] = {}  # by key: began, number, which of its keys
+        self._known: dict[int, int] = {}  # number of a call: how many of its keys
+        self._waiting: list[Message] = []
+        self._seen = 0  # messages: those of one moment stay in their order, also across calls
+
+    def know(self, calls: Iterable[CallSummary]) -> None:
+        """These are live, or were a moment ago."""
+        for call in calls:
+            known = self._known.get(call.number, 0)
+            if known < len(call.call_keys):
+                for index, key in enumerate(call.call_keys[known:], known):
+                    self._calls.setdefault(key, []).append((call.began_ns, call.number, index))
+                self._known[call.number] = len(call.call_keys)
+
+    def forget(self, calls: Iterable[CallSummary]) -> None:
+        """Nothing more will come for these."""
+        for call in calls:
+            for key in call.call_keys[: self._known.pop(call.number, 0)]:
+                left = [entry for entry in self._calls[key] if entry[1] != call.number]
+                if left:
+                    self._calls[key] = left
+                else:
+                    del self._calls[key]
+
+    def prepare(self, messages: list[Message], packer: Packer) -> Prepared:
+        """Mask what is anybody's. Nothing is noted before `wrote`."""
+        found: dict[int, list[tuple[Message, list[object]]]] = {}
+        waiting: list[Message] = []
+        dropped = unreadable = 0
+        late = len(self._waiting)
+        for order, message in enumerate(chain(self._waiting, messages)):
+            owner = self._owner(message)
+            if owner is None:
+                if order < late or len(waiting) >= _MOST_WAITING:
+                    dropped += 1
+                else:
+                    waiting.append(message)
+                continue
+            number, index = owner
+            read = self._wire.read(message.data)
+            if read is None:
+                unreadable += 1
+                continue
+            values = [*message[:-1], read.start, read.method, read.cseq, read.status, read.call_id, read.text]
+            found.setdefault(number, []).append((message, [*values, index, self._seen + order]))
+        rows = [row for number, entries in found.items() for row in self._rows(number, entries, packer)]
+        self._seen += late + len(messages)
+        return Prepared(rows, waiting, sum(row[1] for row in rows), dropped, unreadable)
+
+    def wrote(self, prepared: Prepared) -> None:
+        """It is in the store."""
+        self._waiting = prepared.waiting
+
+    def _owner(self, message: Message) -> tuple[int, int] | None:
+        call_id = call_id_of(message.data)
+        entries = self._calls.get(self._keys(call_id)) if call_id else None
+        if not entries:
+            return None
+        at_ns = message.at_ns + _SLACK_NS
+        _, number, index = next((entry for entry in reversed(entries) if entry[0] <= at_ns), entries[0])
+        return number, index
+
+    def _rows(
+        self, number: int, entries: list[tuple[Message, list[object]]], packer: Packer
+    ) -> Iterator[Row]:
+        for start in range(0, len(entries), _IN_ROW):
+            part = entries[start : start + _IN_ROW]
+            raw = None
+            if self._raw:
+                raw = packer.pack([message.data.decode("latin-1") for message, _ in part])
+            yield number, len(part), packer.pack([values for _, values in part]), raw
+
+
+def stored(packer: Packer, row: int, data: bytes, call: CallSummary) -> Iterator[StoredMessage]:
+    """The messages of a row. ValueError: it is damaged."""
+    values = packer.unpack(data)
+    if not isinstance(values, list):
+        raise ValueError("no list")
+    for index, value in enumerate(values):
+        if not isinstance(value, list) or len(value) != _VALUES:
+            raise ValueError("no message")
+        at_ns, sent, transport, peer, ours, start, method, cseq, status, call_id, text, which, order = value
+        yield StoredMessage(
+            n=row << INDEX_BITS | index,
+            at_ns=at_ns,
+            sent=sent,
+            transport=transport,
+            peer=peer,
+            ours=ours,
+            start=start,
+            method=method,
+            cseq=cseq,
+            status=status,
+            call_id=call_id,
+            text=text,
+            number=call.number,
+            root_id=call.root_id,
+            call_key=call.call_keys[which] if which < len(call.call_keys) else 0,
+            order=order,
+        )
+
+
+def raw_of(packer: Packer, data: bytes, n: int) -> bytes | None:
+    """Message `n` of its row, as it was on the wire."""
+    texts = packer.unpack(data)
+    index = n & ((1 << INDEX_BITS) - 1)
+    if not isinstance(texts, list) or index >= len(texts) or not isinstance(texts[index], str):
+        return None
+    return str(texts[index]).encode("latin-1")

@@ -1,0 +1,134 @@
+"""The store's file while it is open, and what is written to it as one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..telemetry.record import SpanRecord
+from . import MakeOutbox
+from .batch import Batch
+from .journal import Journal, lost
+from .ladders import Row
+from .names import Keys
+from .retention import Retention
+from .rows import Rows
+from .schema import Broken, connect, packer_of
+from .settings import StoreSettings
+from .summary import LOST, CallSummary, copy_of
+from .told import finish
+
+
+class Opened:
+    """Raises Broken, StoreError or sqlite3.Error. After any of them it is of no use any more."""
+
+    def __init__(
+        self, file: Path, settings: StoreSettings, keys: Keys, make_outbox: MakeOutbox | None
+    ) -> None:
+        self.sql = connect(file)
+        try:
+            self._file = file
+            self._inode = os.stat(file).st_ino
+            self.packer = packer_of(self.sql)
+            self.rows = Rows(self.sql, self.packer, keys)
+            self.journal = Journal(self.sql, self.packer)
+            self.retention = Retention(self.sql, file, self.rows, settings)
+            with self.transaction():
+                self.outbox = make_outbox(self.sql) if make_outbox is not None else None
+        except BaseException:
+            self.sql.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing."""
+        self.sql.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.sql.execute("COMMIT")
+        except BaseException:
+            self.rows.forget()
+            with suppress(sqlite3.Error):  # it may be rolled back already, and what was wrong is told
+                self.sql.execute("ROLLBACK")
+            raise
+
+    def write(self, boot: str, batch: Batch, messages: Iterable[Row]) -> list[SpanRecord]:
+        """A batch. The spans that had to be closed, since nobody else is going to."""
+        with self.transaction():
+            closed = self._write_journal(batch)
+            self.rows.write(batch.calls.values(), self.boot(boot, batch.last, batch.heard_ns))
+            self.rows.write_spans(batch.finished)
+            self.sql.executemany(
+                "INSERT INTO messages (call, count, data, raw) VALUES (?, ?, ?, ?)", messages
+            )
+            if self.outbox is not None:
+                self.outbox.add([*batch.records, *closed], batch.ended, boot)
+        self.rows.forget([call.number for call in batch.gone])
+        return closed
+
+    def boot(self, name: str, last: int = 0, heard_ns: int = 0) -> int:
+        """The number of a start of the signalling process; what is known of it is noted."""
+        (number,) = self.sql.execute(
+            "INSERT INTO boots (boot, last, heard) VALUES (?, ?, ?) ON CONFLICT (boot) DO UPDATE "
+            "SET last = max(last, excluded.last), heard = max(heard, excluded.heard) RETURNING id",
+            (name, last, heard_ns),
+        ).fetchone()
+        return int(number)
+
+    def close_lost(self, call: CallSummary, at_ns: int) -> list[SpanRecord]:
+        """End what of a call is open, at that time at the latest."""
+        records = [lost(opening, at_ns) for opening in self.journal.of(call.number)]
+        if records:
+            for record in records:
+                finish(call, record)
+            self.rows.write_spans({call.number: records})
+            self.journal.clear(call.number)
+        return records
+
+    def tend(self, boot: str, now_ns: int) -> tuple[int, bool]:
+        """One step of housekeeping: how many calls went, and whether there is more to do."""
+        held, more = 0, False
+        with self.transaction():
+            self.boot(boot, 0, now_ns)
+            if self.outbox is not None:
+                more = self.outbox.maintain(now_ns)
+                held = self.outbox.held_bytes()
+            deleted = self.retention.delete(now_ns, held)
+        return deleted, self.retention.shrink(held) or more or deleted > 0
+
+    def check(self) -> None:
+        """Look through all of it: Broken."""
+        (verdict,) = self.sql.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise Broken(str(verdict))
+
+    def checkpoint(self) -> None:
+        """Move what is in the log into the file, as far as readers let us, and sync."""
+        self.sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def is_there(self) -> bool:
+        """The file still has its name."""
+        try:
+            return os.stat(self._file).st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.sql.close()
+
+    def _write_journal(self, batch: Batch) -> list[SpanRecord]:
+        self.journal.open_again(batch.again)
+        self.journal.open(batch.opened.values())
+        self.journal.close(batch.closed)
+        closed: list[SpanRecord] = []
+        for ended in batch.ended:
+            if ended.outcome == LOST:  # LiveCalls.settle: its end was never told
+                call = copy_of(batch.calls[ended.number])
+                closed += self.close_lost(call, ended.ended_ns)
+                call.outcome = LOST  # the first span, ended so, would say otherwise
+                batch.calls[call.number] = call
+        return closed

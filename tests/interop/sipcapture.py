@@ -1,0 +1,160 @@
+"""Kamailio's sipcapture module as HOMER's receiver: what it makes of HEP packets it writes into a file.
+
+with Sipcapture(tmp_path) as receiver:
+    ... packets to receiver.address ...
+    receiver.wait_for(14)
+    rows = receiver.rows()
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from tests.support.ports import free_port, is_listening
+
+from .programs import require
+
+_START_S, _STOP_S, _DEADLINE_S = 10.0, 10.0, 10.0
+_OPTIONS = ["-DD", "-E", "-m", "32", "-M", "4"]
+_TABLE = """date micro_ts method reply_reason ruri ruri_user from_user from_tag to_user to_tag pid_user
+    contact_user auth_user callid callid_aleg via_1 via_1_branch cseq reason content_type auth user_agent
+    source_ip source_port destination_ip destination_port contact_ip contact_port originator_ip
+    originator_port proto family rtp_stat type node correlation_id from_domain to_domain ruri_domain diversion
+    msg custom_field1 custom_field2 custom_field3"""
+_COLUMNS = _TABLE.split()
+_UNHAPPY = re.compile(r" (?:WARNING|ERROR|CRITICAL|ALERT|BUG): ")
+_FORGIVEN = "insert_retry_timeout"  # a default of its own that it does not like
+_ESCAPED = re.compile(r"\\x([0-9A-F]{2})|\\(.)")
+
+_CONFIG = """\
+#!KAMAILIO
+debug=1
+log_stderror=yes
+fork=yes
+children=1
+tcp_children=1
+auto_aliases=no
+dns=no
+rev_dns=no
+tcp_accept_hep3=yes
+tcp_accept_no_cl=yes
+listen={transport}:{address}
+loadmodule "pv.so"
+loadmodule "xlog.so"
+loadmodule "db_flatstore.so"
+loadmodule "sipcapture.so"
+modparam("sipcapture", "db_url", "flatstore:{folder}/tables")
+modparam("sipcapture", "capture_on", 1)
+modparam("sipcapture", "hep_capture_on", 1)
+{hook}
+request_route {{
+    sip_capture();
+    xlog("L_NOTICE", "CAPTURED $rm $ci\\n");
+    drop;
+}}
+reply_route {{
+    sip_capture();
+    xlog("L_NOTICE", "CAPTURED $rs $ci\\n");
+    drop;
+}}
+"""
+_OVER_TCP = """\
+modparam("sipcapture", "nonsip_hook", 1)
+event_route[sipcapture:request] {
+    return 1;
+}
+"""
+
+
+class Sipcapture:
+    """One Kamailio that does nothing else."""
+
+    def __init__(self, folder: Path, *, transport: str = "udp") -> None:
+        program = require("kamailio", "kamailio")
+        self._folder, self._transport = folder, transport
+        self.address = f"127.0.0.1:{free_port('127.0.0.1')}"
+        self.lines: list[str] = []
+        self._written = threading.Condition()
+        (folder / "tables").mkdir(parents=True)
+        hook = _OVER_TCP if transport == "tcp" else ""
+        config = _CONFIG.format(transport=transport, address=self.address, folder=folder, hook=hook)
+        (folder / "kamailio.cfg").write_text(config)
+        self._process = subprocess.Popen(
+            [program, *_OPTIONS, "-Y", str(folder), "-f", str(folder / "kamailio.cfg")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # a group of its own: the main process could leave children behind
+        )
+        assert self._process.stderr is not None
+        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)
+        self._reader.start()
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it held to be wrong with what it got; to be asked while it runs."""
+        return [line for line in self.lines if _UNHAPPY.search(line) and _FORGIVEN not in line]
+
+    def wait_for(self, count: int) -> None:
+        """Return once it has captured so many messages."""
+
+        def captured() -> int:
+            return sum("CAPTURED" in line for line in self.lines)
+
+        with self._written:
+            enough = self._written.wait_for(lambda: captured() >= count, _DEADLINE_S)
+        assert enough, f"{captured()} captured instead of {count}:\n" + "\n".join(self.lines)
+
+    def rows(self) -> list[dict[str, str]]:
+        """What it has captured, in order."""
+        lines = "".join(path.read_text() for path in (self._folder / "tables").iterdir()).splitlines()
+        cells = (re.split(r"(?<!\\)\|", line) for line in lines)
+        return [dict(zip(_COLUMNS, map(_plain, each), strict=True)) for each in cells]
+
+    def _read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._written:
+                    self.lines.append(line.rstrip("\n"))
+                    self._written.notify_all()
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._reader.join()
+
+    def __enter__(self) -> Self:
+        host, _, port = self.address.rpartition(":")
+        deadline = time.monotonic() + _START_S
+        while not is_listening(host, int(port), self._transport):
+            try:
+                self._process.wait(0.01)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() < deadline:
+                    continue
+            self._stop()
+            raise AssertionError("kamailio does not listen:\n" + "\n".join(self.lines))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+
+def _plain(cell: str) -> str:
+    """A cell without its escapes."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], cell)
