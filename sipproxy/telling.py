@@ -32,6 +32,7 @@ from .telemetry.meter import Meter
 from .telemetry.spans import SpanBook
 
 LOGGED = frozenset(("trunk_down", "trunk_up", "session_expired", "no_ack", "token_unknown", "token_replayed"))
+WARNED = frozenset(("trunk_down", "session_expired", "no_ack", "token_replayed"))
 STORE_S = 5.0  # seconds that the last spans of a shutdown may take until they are stored
 LAG_EVERY_S = 0.25
 
@@ -120,7 +121,8 @@ class Telling:
         more: dict[str, Any] = {}
         if fact.root is not None:
             more = {"trace_id": fact.root.trace_id, "span_id": fact.root.span_id, "call_id": fact.call_id}
-        self.log.info(fact.what, trunk=fact.trunk, **more)
+        write = self.log.warning if fact.what in WARNED else self.log.info
+        write(fact.what, trunk=fact.trunk, **more)
 
     def _wall_offset(self) -> float:
         return time.time() - self._clock()

@@ -40,7 +40,7 @@ CONFIGURATIONS = [
 
 def packages() -> dict[str, str]:
     """What make installs with apt: package -> program."""
-    rows = re.findall(r"^\w+_PEERS := (.*)$", MAKEFILE, re.MULTILINE)
+    rows = re.findall(r"^\w+_PEERS := (.*)$", MAKEFILE.replace("\\\n", " "), re.MULTILINE)
     return dict(word.split(":")[:2] for row in rows for word in row.split() if ":" in word)
 
 
@@ -96,7 +96,9 @@ def test_the_first_screen_has_the_two_commands() -> None:
 
 
 def test_the_list_of_packages_is_that_of_the_makefile() -> None:
-    assert set(re.findall(r"^\| `([\w-]+)` \|", README.read_text(), re.MULTILINE)) == set(packages())
+    cells = re.findall(r"^\| (`[^|]*`) \|", README.read_text(), re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`([\w-]+)`", cell)}
+    assert named - {"gcc", "libc6-dev", "python3-dev"} == set(packages())
 
 
 def anchors(page: Path) -> set[str]:

@@ -20,8 +20,9 @@ SOURCE = ROOT / "sipproxy"
 TARGET = ROOT / ".compiled"
 CORE = ("sip", "propagation", "b2bua")  # no I/O, no clock: what mypyc is for
 # Of the shell, what runs for every call.
-HOT = ["net/driver.py"]
-HOT += [f"telemetry/{name}.py" for name in ("record", "describe", "ending", "spans", "encode")]
+HOT = ["net/driver.py", "net/tap.py"]
+HOT += [f"telemetry/{name}.py" for name in ("record", "parcel", "describe", "ending", "spans", "encode")]
+HOT += [f"telemetry/{name}.py" for name in ("histogram", "tally", "figures", "meter")]
 INTERPRETED = "settings.py"  # pydantic looks inside these classes, and they are read once
 MARK = "sources.sha256"
 

@@ -37,7 +37,8 @@ class RequestArrived:
 class Routed:
     """Where the call may go; `error` is empty or one of `no_route`, `overload`, `dns`, `max_forwards`,
     `loop`, `draining`, or the status that an application chose. `fallback`: it did not answer well. `parent`
-    is what its span hangs on: None for the root, else a transfer.
+    is what its span hangs on: None for the root, else a transfer. `passed_over`: there are trunks that are
+    down or closed, and so not among `trunks`.
     """
 
     root: TraceContext
@@ -48,6 +49,7 @@ class Routed:
     error: str
     fallback: bool = False
     parent: TraceContext | None = None
+    passed_over: bool = False
 
 
 @dataclass(slots=True)

@@ -94,6 +94,7 @@ class Forward:
         while self._candidates:
             trunk = self._candidates.pop(0)
             if not trunk.usable(now):
+                self.shared.count("passed_over", trunk.name)
                 status, error = 503, "transport"
                 continue
             self._trunk = trunk

@@ -60,8 +60,10 @@ class Hunt(Placing):
         while self.candidates:
             trunk = self.candidates.pop(0)
             if not trunk.usable(now):
+                self.shared.count("passed_over", trunk.name)
                 error, status = "transport", 503
             elif not trunk.admit(now):
+                self.shared.count("passed_over", trunk.name)
                 error, status = "overload", 503
             else:
                 self._admitted = trunk
@@ -181,6 +183,7 @@ class Hunt(Placing):
                 result = "bad_answer"
         self._tell_consulted(result, now)
         if result == "rejected":
+            self.candidates = []
             self.rejected(advised.reject, advised.reason, now)
             return
         if result == "ok":
@@ -196,10 +199,15 @@ class Hunt(Placing):
 
     def tell_routed(self, error: str, now: float, *, fallback: bool = False) -> None:
         """The routing decision, as a fact."""
-        names = tuple([trunk.name for trunk in self.candidates])
+        usable = [trunk.name for trunk in self.candidates if trunk.usable(now)]
+        passed_over = len(usable) < len(self.candidates)
+        names = tuple(usable or [trunk.name for trunk in self.candidates])
         self._route_id = self._route_id or self.shared.ids.span_id()
         root, route_id = self.call.root, self._route_id
-        fact = Routed(root, route_id, self.arrived_at, now, names, error, fallback, self._not_the_root())
+        fact = Routed(
+            *(root, route_id, self.arrived_at, now, names, error, fallback),
+            *(self._not_the_root(), passed_over),
+        )
         self.shared.facts.append(fact)
 
     def _not_the_root(self) -> TraceContext | None:

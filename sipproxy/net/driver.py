@@ -93,6 +93,8 @@ class Driver:
     def broken(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """A stream lost its framing: what it held may still deserve an answer before it closes."""
         if self._engine is not None:
+            if self.tap is not None:
+                self.tap.saw(data, flow, now, sent=False)
             self._guarded(self._engine.receive, data, flow, now)
 
     def flush(self, now: float) -> None:

@@ -232,6 +232,8 @@ class SpanBook:
         span.failed = fact.error != ""
         if fact.fallback:
             span.tell("fallback", fact.at)
+        if fact.passed_over:
+            span.tell("passed_over", fact.at)
         span.ended_at = fact.at
         self._finished.append(span.record(self._offset_ns))
 
