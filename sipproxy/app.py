@@ -19,6 +19,7 @@ from .config import Loaded, describe, read
 from .errors import ConfigurationError, RemoteProtocolError, SipProxyError
 from .serve import Server
 from .sip.uri import Uri
+from .telemetry.otlp import Outlet, targets
 
 GOOD, FAILED, WRONG = 0, 1, 2
 
@@ -114,6 +115,8 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     loaded = read(options.config)
     Router.of(loaded.settings.trunks, loaded.settings.routes)
+    for target in targets(loaded.settings.tracing):
+        Outlet(target).close()  # which reads the certificates
     print(f"{loaded.file or 'embedded defaults'}: good")
     return GOOD
 

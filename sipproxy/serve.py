@@ -26,6 +26,7 @@ from .net.resolver import Resolver
 from .net.transport import Transports
 from .sip.ids import Ids
 from .telemetry.export import SpanSink
+from .telemetry.otlp import targets
 from .telemetry.sampling import sampler
 from .telling import Orderly, Telling
 
@@ -63,6 +64,7 @@ class Server:
         """Open the sockets and take calls. Raises StartError, ConfigurationError."""
         settings = self._loaded.settings
         router = Router.of(settings.trunks, settings.routes)
+        targets(settings.tracing)  # what is wrong with them is told here, not by the observer alone
         await self.transports.open(
             listeners(settings),
             receiver=self._driver,

@@ -58,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.write:
         PAGE.write_text(new)
     elif new != old:
-        print(f"docs/{PAGE.name} is not up to date: run tools/telemetry_reference.py --write", file=sys.stderr)
+        print(
+            f"docs/{PAGE.name} is not up to date: run tools/telemetry_reference.py --write", file=sys.stderr
+        )
         return 1
     return 0
 

@@ -150,10 +150,21 @@ class Api:
         ident, number = identifier(asked.ids[0]), asked.ids[1]
         if not (number.isascii() and number.isdigit() and len(number) <= 18):
             raise Refused(400, "not the number of a message", "n")
-        data = await self._sources.readers.ask(lambda reader: reader.raw(ident, int(number)))
-        if data is None:
+
+        def look(reader: Reader) -> tuple[bytes, Json] | None:
+            data, story = reader.raw(ident, int(number)), reader.story(ident)
+            messages = story.messages if data is not None and story is not None else ()
+            message = next((message for message in messages if message.n == int(number)), None)
+            if data is None or story is None or message is None:
+                return None
+            trace_id = next((call.trace_id for call in story.calls if call.root_id == message.root_id), "")
+            return data, {"trace_id": trace_id, "span_id": message.root_id, "call_id": message.call_id}
+
+        found = await self._sources.readers.ask(look)
+        if found is None:
             raise Refused(404, "no such message is kept as it was", "n")
-        self._sources.log.warning("raw message shown", n=int(number), call_id=ident, peer=asked.peer)
+        data, whose = found
+        self._sources.log.warning("raw message shown", n=int(number), **whose, peer=asked.peer)
         return Answer(data, type="text/plain; charset=utf-8")
 
     async def propagation(self, asked: Asked) -> Answer:

@@ -89,7 +89,7 @@ class Hub:
         for call in changes.ended:
             pending[call.root_id] = _ENDED, call
         if pending and self._flush_timer is None:
-            self._flush_timer = _later(JOINED_S, self._flush)
+            self._flush_timer = _later(JOINED_S, self.flush)
 
     def join(self, cut: Callable[[], None]) -> Listener | None:
         """A new listener, told the state first; None where there are too many."""
@@ -116,12 +116,13 @@ class Hub:
             listener.end()
         self._listeners.clear()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Tell what has changed."""
         self._flush_timer = None
         pending = self._pending
         if len(pending) > _MOST_CALLS and self._listeners:
             chosen = [pending.pop(root_id) for root_id in list(pending)[:_MOST_CALLS]]
-            self._flush_timer = _later(JOINED_S, self._flush)
+            self._flush_timer = _later(JOINED_S, self.flush)
         else:
             chosen, self._pending = [*pending.values()], {}
         self.seq += 1

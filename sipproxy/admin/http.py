@@ -37,7 +37,6 @@ BODY_S = 5.0
 WRITE_S = 20.0  # for a client to read what we wrote
 QUIET_S = 15.0  # then a comment goes into the event stream, which keeps it open and finds out who has gone
 CLOSE_S = 2.0
-_TURNS = 5  # of the loop, until a connection that was accepted is known as one
 LINE, HEADERS, BODY = 8190, 64, 4096  # characters of a line, count of headers, bytes of a body
 
 _SAFE: Final = {
@@ -69,8 +68,8 @@ class Site:
         self._sources = sources
         self._guard = Guard(settings)
         self._page = Page(sources.page)
-        self._api = Api(settings, sources, seq=lambda: self._hub.seq)
-        self._hub = Hub(self._api.state)
+        self._api = Api(settings, sources, seq=lambda: self.hub.seq)
+        self.hub = Hub(self._api.state)
         api = self._api
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = [
             (method, re.compile(pattern), handler)
@@ -114,20 +113,19 @@ class Site:
     @property
     def events(self) -> int:
         """The number of the last event that was told."""
-        return self._hub.seq
+        return self.hub.seq
 
     def changed(self, changes: Changes) -> None:
         """Tell whoever follows the calls."""
-        self._hub.changed(changes)
+        self.hub.changed(changes)
 
     async def close(self) -> None:
         """End all connections, and close the readers."""
-        self._hub.close()
         if self._runner is not None:
             for site in self._runner.sites:
-                await site.stop()
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
+                await site.stop()  # first: who follows the calls comes back at once
+        self.hub.close()
+        if self._runner is not None:
             await self._runner.cleanup()
         await self._sources.readers.close()
 
@@ -194,7 +192,7 @@ class Site:
     async def _events(self, request: web.BaseRequest) -> web.StreamResponse:
         Parameters(tuple(request.query.items()), ())
         transport = request.transport
-        listener = self._hub.join(cut=transport.abort if transport is not None else lambda: None)
+        listener = self.hub.join(cut=transport.abort if transport is not None else lambda: None)
         if listener is None:
             raise Refused(503, "too many follow the calls already", headers={"Retry-After": "5"})
         response = web.StreamResponse(headers={**_SAFE, "Cache-Control": "no-store"})
@@ -209,7 +207,7 @@ class Site:
             if transport is not None:
                 transport.abort()
         finally:
-            self._hub.leave(listener)
+            self.hub.leave(listener)
         return response
 
 

@@ -21,7 +21,7 @@ def story_shape(ident: str, story: Story, links: Mapping[str, str], *, raw: bool
     trunks = _trunks(story.spans)
     trace_id = story.traces[0] if story.traces else ""
     return {
-        "id": ident,
+        "id": _known(ident, story),
         "calls": [row(call) for call in story.calls],
         "traces": list(story.traces),
         "spans": [span_shape(span) for span in story.spans],
@@ -30,6 +30,16 @@ def story_shape(ident: str, story: Story, links: Mapping[str, str], *, raw: bool
         "raw": raw,
         "truncated": story.truncated,
     }
+
+
+def _known(ident: str, story: Story) -> str:
+    """What was asked for, if it is an id that we tell; a Call-ID as it was may hold a number, and so we tell
+    which call it led to.
+    """
+    for call in story.calls:
+        if ident in (call.root_id, call.trace_id, call.interaction_id, *call.traces, *call.call_ids):
+            return ident
+    return story.calls[0].root_id if story.calls else ""
 
 
 def deep_links(links: Mapping[str, str], trace_id: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from .terminal import Board, Terminal, lasted
 from .trace import cleaned
 
 PATIENCE_S = 10.0  # for a proxy, or its observer, that starts again
+DRAINED_S = 2.0  # the same while it drains: then it is more likely that it has ended
 _PAUSE_S = 0.5
 
 ADDED, CHANGED, ENDED, STATE = "added", "changed", "ended", "state"
@@ -80,7 +81,7 @@ class Calls:
             yield CHANGED if before else ADDED, call
 
 
-def events(client: Client, calls: Calls) -> Iterator[Event]:
+def events(client: Client, calls: Calls, *, draining: bool = False) -> Iterator[Event]:
     """What happens, over restarts of the observer too. Ends when the proxy has drained and gone; raises
     NoProxyError when it is gone without.
     """
@@ -97,12 +98,13 @@ def events(client: Client, calls: Calls) -> Iterator[Event]:
                 yield "", {}
         except NoProxyError:
             now = time.monotonic()
-            if calls.state.get("draining"):
-                return
             silent_since = silent_since or now
-            if now - silent_since > PATIENCE_S:
+            draining = draining or bool(calls.state.get("draining"))
+            if now - silent_since > (DRAINED_S if draining else PATIENCE_S):
+                if draining:
+                    return
                 raise
-            time.sleep(_PAUSE_S)
+        time.sleep(_PAUSE_S)
 
 
 def _follow(client: Client, terminal: Terminal, *, as_json: bool) -> None:

@@ -37,7 +37,7 @@ def add_commands(add: Add) -> None:
         "replay",
         _replay,
         "Send stored spans to the collectors once more.",
-        "sipproxy replay --since 2h --to default",
+        "sipproxy replay --since 2h --to main",
     )
     replay.add_argument("--since", required=True, metavar="TIME", help="15m, 2h, 3d (ago), or ISO 8601")
     replay.add_argument("--until", metavar="TIME", help="the same; none: until now")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..config import Settings
 from .calls import Calls, asked, events
-from .client import NoProxyError
 from .terminal import Terminal
 
 
@@ -16,13 +15,10 @@ def drain(settings: Settings, *, url: str | None) -> None:
     known = Calls()
     left = None
     try:
-        for what, _ in events(client, known):
-            now = len(known.known) if known.state.get("draining") else None
-            if not what and now is not None and now != left:
-                left = now
+        for what, _ in events(client, known, draining=True):
+            if not what and len(known.known) != left:
+                left = len(known.known)
                 terminal.line(f"{left} calls left")
-    except NoProxyError:
-        terminal.line("the proxy ended before it told that it drains")
     except KeyboardInterrupt:
         terminal.line("the drain goes on")
         return

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from io import TextIOWrapper
 from types import TracebackType
 from typing import Literal, Self, TextIO
 
@@ -58,6 +59,8 @@ class Terminal:
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file or sys.stdout
+        if isinstance(self._file, TextIOWrapper):
+            self._file.reconfigure(errors="replace")  # where there are no arrows, `?` has to do
         self._console = Console(
             file=self._file, highlight=False, markup=False, emoji=False, soft_wrap=True, legacy_windows=False
         )

@@ -7,6 +7,7 @@ that was killed, can be read all the same.
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 from ..admin.shapes import Json, span_of, step_of, story_shape
 from ..config import Settings
@@ -18,6 +19,8 @@ from ..telemetry.masking import Masker, clean
 from ..telemetry.tree import render
 from .client import NoProxyError, UnknownIdError, client_of
 from .terminal import Terminal
+
+_INDENT = "     "
 
 
 def trace(ident: str, settings: Settings, *, url: str | None, as_json: bool) -> None:
@@ -88,7 +91,7 @@ def _story(ident: str, settings: Settings, url: str | None) -> Json:
 
 
 def _told(call: Json, width: int) -> list[str]:
-    """A call in a line, and its trunks and times below it."""
+    """A call in a line, and below it when it began, its trunks, its times."""
     people = f"{call['from'] or 'somebody'} ▶ {call['to'] or 'somebody'}"
     what = call["outcome"] or call["state"]
     if call["status"]:
@@ -97,14 +100,20 @@ def _told(call: Json, width: int) -> list[str]:
         what += f", {call['error']}"
     if call["state"] != "over" and what != call["state"]:
         what += f", {call['state']}"
-    first = f"call {call['id']}  {people}  {what}"
-    facts = [" ▶ ".join(call["trunks"])] if call["trunks"] else []
+    facts = [datetime.fromtimestamp(call["began_us"] / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")]
+    facts += [" ▶ ".join(call["trunks"])] if call["trunks"] else []
     facts += [f"set up in {call['setup_ms']} ms"] if call["setup_ms"] is not None else []
     facts += [f"talked {call['talk_ms'] / 1000:.1f} s"] if call["talk_ms"] is not None else []
     facts += [f"transfers: {call['transfers']}"] if call["transfers"] else []
     facts += ["by a transfer"] if call["transferred"] and not call["transfers"] else []
     facts += ["not sampled"] if not call["sampled"] else []
-    return [_cut(first, width), *([_cut("     " + ", ".join(facts), width)] if facts else [])]
+    lines = [f"call {call['id']}  {people}  {what}", _INDENT + facts[0]]
+    for fact in facts[1:]:
+        if len(lines[-1]) + len(fact) + 2 > width:
+            lines.append(_INDENT + fact)
+        else:
+            lines[-1] += f", {fact}"
+    return [_cut(line, width) for line in lines]
 
 
 def _cut(text: str, room: int) -> str:

@@ -41,7 +41,7 @@ from .telling import tell
 from .writer import LAST_S, Writer
 
 FORWARD_S = 5.0  # for the last spans to reach their collectors
-LISTEN_AGAIN_S = 5.0
+LISTEN_AGAIN_S, LISTEN_PATIENCE_S = 0.5, 2.0
 _NOTHING = Parcel([], [], [], [])
 _HEP_RESULTS = ("sent", "dropped", "refused")
 
@@ -85,12 +85,7 @@ class Observer:
             await self._hep.start()
         listening = asyncio.ensure_future(self._listen())
         await self._link.gone.wait()
-        await self._end()
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
-        if self._site is not None:
-            await self._site.close()
+        await asyncio.gather(self._stop_listening(listening), self._store_and_send())
         self._link.close()
 
     # Parts, and what to do without one
@@ -126,18 +121,16 @@ class Observer:
             return None
 
     async def _listen(self) -> None:
-        """Open the page, sooner or later."""
+        """Open the page, sooner or later: who had the port may be an observer that is about to leave."""
         settings = self._orders.admin
-        complained = False
+        complain_at: float | None = self._loop.time() + LISTEN_PATIENCE_S
         while settings.address is not None:
             try:
                 site = self._site = await open_site(settings, self._sources())
             except StartError as error:
-                if not complained:
-                    complained = True
-                    self._log.warning(
-                        "no page, no API, no metrics", reason=str(error), tried_each_s=LISTEN_AGAIN_S
-                    )
+                if complain_at is not None and self._loop.time() >= complain_at:
+                    complain_at = None
+                    self._log.warning("no page, no API, no metrics", reason=str(error))
                 await asyncio.sleep(LISTEN_AGAIN_S)
             except Exception as error:  # a bug there is no reason to store nothing
                 self._log.error("internal error", error=repr(error), where="opening the page")
@@ -280,7 +273,15 @@ class Observer:
 
     # The end
 
-    async def _end(self) -> None:
+    async def _stop_listening(self, listening: asyncio.Future[None]) -> None:
+        """At once: the next observer may wait for the port."""
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+        if self._site is not None:
+            await self._site.close()
+
+    async def _store_and_send(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_S):
                 await self._opened.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     """Serve one worker until it ends; the exit code is the result."""
     try:
         orders = Orders.read(sys.stdin.buffer)
+        _forget_input()
         (descriptor,) = map(int, arguments)
         connected = socket.socket(fileno=descriptor)
     except (LocalProtocolError, ValueError, OSError) as error:
@@ -44,3 +46,10 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         lines.close(1.0)
     return GOOD
+
+
+def _forget_input() -> None:
+    """What was read holds secrets, and could be read again for as long as it is open."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)

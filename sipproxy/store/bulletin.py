@@ -63,7 +63,9 @@ class Bulletin:
         """There was no room for so many by now."""
         if self._dropped is not None and spans > self._dropped and not self._told_of_dropped:
             self._told_of_dropped = True
-            self._log.warning("spans are dropped", reason="store.unsent_mb is used up", **self._where)
+            self._log.warning(
+                "spans are dropped", reason="store.unsent_mb is used up, or rows are damaged", **self._where
+            )
         self._dropped = spans
 
     def store_failed(self, error: Exception) -> None:
@@ -71,6 +73,14 @@ class Bulletin:
         if not self._store_is_away:
             self._store_is_away = True
             self._log.warning("store cannot be used", reason=str(error), **self._where)
+
+    def broke(self, error: Exception) -> None:
+        """What nobody foresaw."""
+        self.failures += 1
+        self.reason = repr(error)
+        if self._trouble != "internal error":
+            self._trouble = "internal error"
+            self._log.error("internal error", error=repr(error), **self._where)
 
     def store_succeeded(self) -> None:
         """It can."""

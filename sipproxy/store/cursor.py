@@ -103,12 +103,14 @@ class Cursor:
         return 0 if found is None else max(0, found[0] - self._spot.spans)
 
     def next(self, most: int, room: int) -> Batch | None:
-        """At most so many spans and bytes, but for one row at least; None when there is nothing."""
+        """At most so many spans and bytes, but for one row at least; None when there is nothing. A row that
+        cannot be read is passed over, and what is missing then counts as dropped.
+        """
         if self._sql is None or self._spot is None:
             return None
         spans: list[bytes] = []
         before = after = self._spot
-        origin = 0
+        origin: int | None = None
         rows = self._sql.execute(
             "SELECT id, origin, spans_upto, bytes_upto, data FROM outbox_rows WHERE id > ? ORDER BY id",
             (before.row,),
@@ -116,16 +118,16 @@ class Cursor:
         with contextlib.closing(rows):
             for row, made_by, spans_upto, bytes_upto, data in rows:
                 full = spans_upto - before.spans > most or bytes_upto - before.bytes > room
-                if spans and (full or made_by != origin):
+                if origin is not None and (full or made_by != origin):
                     break
-                spans += marshal.loads(data)
+                spans += _spans(data)
                 origin, after = made_by, Spot(row, spans_upto, bytes_upto)
-        if not spans:
+        if origin is None:
             return None
         found = self._sql.execute(
             "SELECT resource, scope FROM outbox_origins WHERE id = ?", (origin,)
         ).fetchone()
-        return Batch(before, after, origin, Envelope(*found), spans)
+        return Batch(before, after, origin, Envelope(*(found or (b"", b""))), spans)
 
     def arrived(self, batch: Batch, *, refused: int = 0, aside: Sequence[tuple[bytes, str]] = ()) -> None:
         """The batch is done with. `refused` of it the collector threw away, and `aside`, with the reasons,
@@ -180,11 +182,11 @@ class Cursor:
         given_up = 0  # of what arrived: the keeper had no room for it any more
         if found[0] > batch.before.row:
             given_up = min(found[1], batch.after.spans) - batch.before.spans
-        lost = refused + len(aside)
+        lost, unreadable = refused + len(aside), batch.after.spans - batch.before.spans - len(batch.spans)
         sql.execute(
             "UPDATE outbox_destinations SET exported = exported + ?, refused = refused + ?, "
-            "dropped = dropped - ? WHERE name = ?",
-            (len(batch.spans) - lost, lost, given_up, self._name),
+            "dropped = dropped + ? WHERE name = ?",
+            (len(batch.spans) - lost, lost, unreadable - given_up, self._name),
         )
         sql.execute(
             "UPDATE outbox_destinations SET cursor = ?, spans_upto = ?, bytes_upto = ? "
@@ -202,6 +204,14 @@ class Cursor:
                 "DELETE FROM outbox_refused WHERE id <= (SELECT max(id) FROM outbox_refused) - ?",
                 (MOST_REFUSED,),
             )
+
+
+def _spans(data: bytes) -> list[bytes]:
+    try:
+        found = marshal.loads(data)
+    except (EOFError, TypeError, ValueError):
+        return []
+    return found if isinstance(found, list) else []
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 LONGEST_RETRY_AFTER_S = 300.0
 _SMALLEST_ROOM = 16_384  # bytes of spans in a request to a collector that takes no large ones
 _TO_COMPARE = (64, 8 * ROW_BYTES)  # spans at least, and bytes, of a batch after one that was refused whole
+_AT_ONCE_S = 0.001
 _LOOK_S = 1.0  # how old the figures may be
 _SHUTDOWN_S = 1.0  # for a thread whose request was just ended
 
@@ -114,6 +115,8 @@ class Forwarder:
         self._outlet.close()
         if self._thread.is_alive():
             self._thread.join(_SHUTDOWN_S)
+        if self._thread.ident is None:  # it was never started
+            self._cursor.close()
         self._bulletin.ended(self._queued)
 
     def _run(self) -> None:
@@ -140,6 +143,10 @@ class Forwarder:
         except sqlite3.Error as error:
             self._cursor.close()
             self._bulletin.store_failed(error)
+            return self._pause(now)
+        except Exception as error:  # a fault of ours: told, and tried again like any other
+            self._batch = None
+            self._bulletin.broke(error)
             return self._pause(now)
         self._note()
         return pause_s
@@ -190,6 +197,10 @@ class Forwarder:
         if self._batch is None:
             return self._every_s
         self._waits_since = None
+        if not self._batch.spans:  # nothing of it can be read
+            batch, self._batch = self._batch, None
+            self._cursor.arrived(batch)
+            return _AT_ONCE_S
         self._sieve = Sieve(self._batch.spans, random.shuffle)
         self._rejected = 0
         return 0.0

@@ -203,7 +203,7 @@ class Keeper:
         """Say what is wrong. True: the file was damaged, and there can be a new one at once."""
         self._let_go()
         file = self._place.file
-        if isinstance(error, Broken) or (isinstance(error, sqlite3.Error) and is_broken(error)):
+        if is_broken(error):
             try:
                 aside = set_aside(file)
             except OSError as trouble:

@@ -6,6 +6,7 @@ parcel may end between a message and what the proxy made of it. One that belongs
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -54,17 +55,16 @@ class Ladders:
             known = self._known.get(call.number, 0)
             if known < len(call.call_keys):
                 for index, key in enumerate(call.call_keys[known:], known):
-                    self._calls.setdefault(key, []).append((call.began_ns, call.number, index))
+                    insort(self._calls.setdefault(key, []), (call.began_ns, call.number, index))
                 self._known[call.number] = len(call.call_keys)
 
     def forget(self, calls: Iterable[CallSummary]) -> None:
         """Nothing more will come for these."""
         for call in calls:
-            for key in call.call_keys[: self._known.pop(call.number, 0)]:
-                left = [entry for entry in self._calls[key] if entry[1] != call.number]
-                if left:
-                    self._calls[key] = left
-                else:
+            for index, key in enumerate(call.call_keys[: self._known.pop(call.number, 0)]):
+                entries = self._calls[key]
+                del entries[bisect_left(entries, (call.began_ns, call.number, index))]
+                if not entries:
                     del self._calls[key]
 
     def prepare(self, messages: list[Message], packer: Packer) -> Prepared:
@@ -101,9 +101,8 @@ class Ladders:
         entries = self._calls.get(self._keys(call_id)) if call_id else None
         if not entries:
             return None
-        at_ns = message.at_ns + _SLACK_NS
-        _, number, index = next((entry for entry in reversed(entries) if entry[0] <= at_ns), entries[0])
-        return number, index
+        behind = bisect_left(entries, (message.at_ns + _SLACK_NS, 0, 0))
+        return entries[max(0, behind - 1)][1:]
 
     def _rows(
         self, number: int, entries: list[tuple[Message, list[object]]], packer: Packer

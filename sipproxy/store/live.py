@@ -54,7 +54,7 @@ class LiveCalls:
         self._next_number = next_number
         self._key = keys
         self._calls: dict[str, _Call] = {}
-        self._by_key: dict[int, list[_Call]] = {}
+        self._by_key: dict[int, dict[_Call, None]] = {}  # a caller may use one Call-ID for many
         self._over: deque[tuple[int, _Call]] = deque()  # and when
         self._live = 0
         self._now_ns = 0
@@ -139,11 +139,10 @@ class LiveCalls:
         calls = self._by_key.get(call_key)
         if not calls:
             return None
-        if at_ns is not None:
-            for call in reversed(calls):
-                if call.summary.began_ns <= at_ns:
-                    return call.summary
-        return calls[-1].summary if at_ns is None else calls[0].summary
+        for call in reversed(calls):
+            if at_ns is None or call.summary.began_ns <= at_ns:
+                return call.summary
+        return next(iter(calls)).summary
 
     def doubt(self) -> None:
         """All that is open is going to be told again, since parcels were dropped. After a restart it is so
@@ -198,14 +197,14 @@ class LiveCalls:
 
     def _learn(self, call: _Call, record: SpanRecord) -> None:
         if learn(call.summary, record):
-            self._by_key.setdefault(record.call_key, []).append(call)
+            self._by_key.setdefault(record.call_key, {})[call] = None
 
     # What becomes of calls
 
     def _restore(self, summary: CallSummary) -> None:
         call = self._calls[summary.root_id] = _Call(copy_of(summary))
         for key in summary.call_keys:
-            self._by_key.setdefault(key, []).append(call)
+            self._by_key.setdefault(key, {})[call] = None
         if summary.state == OVER:
             self._over.append((summary.ended_ns, call))
         else:
@@ -247,6 +246,6 @@ class LiveCalls:
         del self._calls[call.summary.root_id]
         for key in call.summary.call_keys:
             calls = self._by_key[key]
-            calls.remove(call)
+            del calls[call]
             if not calls:
                 del self._by_key[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ..telemetry.record import SpanRecord
@@ -16,7 +16,7 @@ from .ladders import Row
 from .names import Keys
 from .retention import Retention
 from .rows import Rows
-from .schema import Broken, connect, packer_of
+from .schema import Broken, connect, connect_to_read, packer_of
 from .settings import StoreSettings
 from .summary import LOST, CallSummary, copy_of
 from .told import finish
@@ -100,10 +100,13 @@ class Opened:
         return deleted, self.retention.shrink(held) or more or deleted > 0
 
     def check(self) -> None:
-        """Look through all of it: Broken."""
-        (verdict,) = self.sql.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise Broken(str(verdict))
+        """Look through all of it, as it is in the file: Broken."""
+        sql = connect_to_read(self._file)
+        if sql is not None:
+            with closing(sql):
+                (verdict,) = sql.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise Broken(str(verdict))
 
     def checkpoint(self) -> None:
         """Move what is in the log into the file, as far as readers let us, and sync."""

@@ -15,7 +15,7 @@ from .ladders import INDEX_BITS, raw_of
 from .names import of_text
 from .packing import Packer
 from .place import Place
-from .schema import Broken, connect_to_read, is_broken, packer_of
+from .schema import Broken, connect_to_read, is_broken, is_interrupted, packer_of
 from .search import page
 from .story import Telling
 from .summary import CallSummary
@@ -160,10 +160,10 @@ class Reader:
                     if sql.in_transaction:
                         sql.execute("ROLLBACK")
             except (Broken, sqlite3.Error, OSError) as error:
-                if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                if is_interrupted(error):
                     raise StoreError("the question took too long") from None
                 self._let_go()
-                if isinstance(error, Broken) or (isinstance(error, sqlite3.Error) and is_broken(error)):
+                if is_broken(error):
                     self._damaged()
                 raise StoreError(f"{self._file}: {error}") from None
 

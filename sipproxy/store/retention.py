@@ -25,7 +25,7 @@ class Retention:
 
     def __init__(self, sql: sqlite3.Connection, file: Path, rows: Rows, settings: StoreSettings) -> None:
         self._sql = sql
-        self._log_file = file.with_name(f"{file.name}-wal")
+        self._files = file, file.with_name(f"{file.name}-wal")
         self._rows = rows
         self._keep_ns = round(settings.keep_days * _DAY_NS)
         self._most = settings.max_mb * _MEGABYTE
@@ -41,27 +41,32 @@ class Retention:
         return len(numbers)
 
     def shrink(self, held: int) -> bool:
-        """Outside of a transaction: give pages back, if the file is at its bound. True: there are more."""
+        """Outside of a transaction: give pages back, where the files are at their bound. True: more to do."""
         if self.bytes() - held <= _FULL * self._most:
             return False
         free = self._pragma("freelist_count")
-        # Each page is a row of this statement, and only what is fetched is done.
-        self._sql.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+        if free:  # each page is a row of this statement, and only what is fetched is done
+            self._sql.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+        if free <= _PAGES_AT_ONCE:
+            self._truncate()
         return free > _PAGES_AT_ONCE
 
     def bytes(self) -> int:
         """Of the file and its log."""
-        return self._pragma("page_count") * self._page + self._log()
+        return sum(path.stat().st_size for path in self._files if path.exists())
 
     def _used(self, held: int) -> int:
-        pages = self._pragma("page_count") - self._pragma("freelist_count")
-        return pages * self._page + self._log() - held
+        free = self._pragma("freelist_count") * self._page
+        return self.bytes() - free - held
 
-    def _log(self) -> int:
+    def _truncate(self) -> None:
+        """Both files get shorter at a checkpoint only. Where readers are in the way, at another time."""
+        (patience,) = self._sql.execute("PRAGMA busy_timeout").fetchone()
+        self._sql.execute("PRAGMA busy_timeout = 100")
         try:
-            return self._log_file.stat().st_size
-        except FileNotFoundError:
-            return 0
+            self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._sql.execute(f"PRAGMA busy_timeout = {int(patience)}")
 
     def _too_old(self, now_ns: int) -> list[int]:
         return self._idle(

@@ -80,9 +80,9 @@ def _connect(file: Path) -> sqlite3.Connection:
         if sql.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StoreError("SQLite's WAL needs shared memory, which that file system has not")
         sql.execute("PRAGMA synchronous = NORMAL")
-        sql.execute("PRAGMA cache_size = -24000")  # kB
+        sql.execute("PRAGMA cache_size = -16000")  # kB
         sql.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        sql.execute("PRAGMA journal_size_limit = 8388608")
+        sql.execute("PRAGMA journal_size_limit = 4194304")
         if not tables:
             _create(sql)
         elif not tables.issuperset(_NAMES):
@@ -123,9 +123,11 @@ def names_of(sql: sqlite3.Connection) -> set[str]:
     return {name for (name,) in sql.execute("SELECT name FROM sqlite_master")}
 
 
-def is_broken(error: sqlite3.Error) -> bool:
+def is_broken(error: Exception) -> bool:
     """Damaged, rather than unusable for now."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    if isinstance(error, sqlite3.Error):
+        return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, Broken)
 
 
 def is_passing(error: sqlite3.Error) -> bool:
@@ -137,14 +139,22 @@ def is_passing(error: sqlite3.Error) -> bool:
     )
 
 
+def is_interrupted(error: Exception) -> bool:
+    """Somebody called `interrupt`."""
+    return isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_INTERRUPT
+
+
 def set_aside(file: Path) -> Path:
-    """Move a damaged file out of the way, with what SQLite has beside it; of many the newest few are kept."""
+    """Move a damaged file out of the way, with what SQLite has beside it; of many the newest few are kept.
+
+    The file goes first: whoever opens it finds none then, and SQLite drops a log that has no file.
+    """
     numbers = sorted(_numbers(file))
     for number in numbers[: len(numbers) + 1 - _BROKEN_KEPT]:
         for suffix in ("", "-wal", "-shm"):
             broken(file, number, suffix).unlink(missing_ok=True)
     number = numbers[-1] + 1 if numbers else 1
-    for suffix in ("-wal", "-shm", ""):
+    for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             file.with_name(file.name + suffix).rename(broken(file, number, suffix))
     return broken(file, number, "")

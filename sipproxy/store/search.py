@@ -42,6 +42,8 @@ def page(
 ) -> tuple[list[int], str | None]:
     """The numbers of the calls, and where the next page begins. `names`: what an id may stand as."""
     search = _Search(sql, query)
+    if query.slower_than_ms is not None and query.slower_than_ms >= 1 << _MOST_BITS:
+        return [], None
     found = search.by_index() if query.id is None else search.by_name(names(query.id))
     limit = search.limit
     spots = [*islice((spot for spot, _ in groupby(found)), limit + 1)]
@@ -54,8 +56,8 @@ class _Search:
         self.limit = max(1, min(query.limit, MOST_ROWS))
         self._sql = sql
         self._query = query
-        self._since = 0 if query.since_ns is None else query.since_ns
-        self._until = _EVER if query.until_ns is None else query.until_ns
+        self._since = 0 if query.since_ns is None else max(0, min(query.since_ns, _EVER))
+        self._until = _EVER if query.until_ns is None else max(0, min(query.until_ns, _EVER))
         self._before = None if query.before is None else _spot(query.before)
 
     def by_name(self, names: set[int]) -> Iterator[Spot]:
@@ -120,8 +122,8 @@ class _Search:
             yield _Way("calls INDEXED BY calls_transferred", [_Condition("transferred = 1")])
         if query.slower_than_ms is not None:
             least = slowness(max(query.slower_than_ms, 0))
-            slow = [_Condition("slow = ?", (bits,)) for bits in range(least, _MOST_BITS)]
-            yield _Way("calls INDEXED BY calls_slow", slow or [_Condition("slow = 0 AND 0")])
+            slow = [_Condition("slow = ?", (bits,)) for bits in range(least, _MOST_BITS + 1)]
+            yield _Way("calls INDEXED BY calls_slow", slow)
 
     def _count(self, way: _Way) -> int:
         """Its calls in the time asked for, up to a number from which on it does not matter."""
@@ -168,6 +170,6 @@ def _outcome(outcome: str) -> int:
 
 def _spot(cursor: str) -> Spot:
     began, _, number = cursor.partition(".")
-    if not (began.isdecimal() and number.isdecimal() and len(cursor) < 42):
+    if not (cursor.isascii() and began.isdecimal() and number.isdecimal() and len(cursor) < 42):
         raise ValueError(f"no cursor: {cursor[:42]!r}")
     return min(int(began), _EVER), min(int(number), _EVER)

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 
 from ..telemetry.record import SpanRecord
-from . import Story
+from . import StoredMessage, Story
 from .belonging import Belonging
 from .ladders import stored
 from .names import RANGE, Keys, era_of, of_hex, of_link
@@ -93,14 +93,15 @@ class Telling:
 
     def _add_spans(self, call: CallSummary) -> None:
         """Those that have ended, and those that are open."""
-        story = self._story
         for table in ("spans", "journal"):
             rows = self._sql.execute(f"SELECT data FROM {table} WHERE call = ?", (call.number,))
             for (data,) in rows:
-                if len(story.spans) >= MOST_SPANS:
-                    story.truncated = True
+                spans = self._spans(data)
+                room = MOST_SPANS - len(self._story.spans)
+                self._story.spans += spans[:room]
+                if len(spans) > room:
+                    self._story.truncated = True
                     return
-                story.spans += self._spans(data)[: MOST_SPANS - len(story.spans)]
 
     def _spans(self, data: bytes) -> list[SpanRecord]:
         try:
@@ -110,12 +111,17 @@ class Telling:
             return []
 
     def _add_messages(self, call: CallSummary) -> None:
-        story = self._story
         for row, data in self._sql.execute("SELECT id, data FROM messages WHERE call = ?", (call.number,)):
-            if len(story.messages) >= MOST_MESSAGES:
-                story.truncated = True
+            messages = self._messages(row, data, call)
+            room = MOST_MESSAGES - len(self._story.messages)
+            self._story.messages += messages[:room]
+            if len(messages) > room:
+                self._story.truncated = True
                 return
-            try:
-                story.messages += stored(self._packer, row, data, call)
-            except ValueError:
-                self._damaged()
+
+    def _messages(self, row: int, data: bytes, call: CallSummary) -> list[StoredMessage]:
+        try:
+            return [*stored(self._packer, row, data, call)]
+        except ValueError:
+            self._damaged()
+            return []

@@ -90,7 +90,7 @@ def of_grpc(code: str, details: str, trailers: Mapping[str, str | bytes]) -> Ref
     reason = f"{code}: {details}" if details else code
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         return Refusal(reason, Fault.SIZE)
-    fault = _GRPC_FAULTS.get(code, Fault.AWAY)
+    fault = _GRPC_FAULTS.get(code, Fault.SETUP if "handshake" in details.lower() else Fault.AWAY)
     return Refusal(reason, fault, retry_after_s=_retry_info_s(trailers))
 
 

@@ -1,9 +1,9 @@
 """SIP messages as text: one column for each participant, one arrow for each message.
 
-           customer                  sipproxy                    agent
-      +0.0 │──────INVITE (SDP)──────▶│                           │
-      +0.4 │                         │───────INVITE (SDP)───────▶│
-    +500.2 │                         │◀───────180 Ringing────────│
+           ms customer                       sipproxy                         agent
+         +0.0     │─────────INVITE (SDP)────────▶│                              │
+         +0.4     │                              │─────────INVITE (SDP)────────▶│
+       +500.2     │                              │◀─────────180 Ringing─────────│
 
 We stand in the middle, who called us on the left. A message that was repeated is drawn once (`x3`). Where the
 columns would be too narrow for their arrows, each message is told in words instead.
@@ -63,7 +63,7 @@ def ladder(steps: Iterable[Step], began_ns: int | None = None, width: int = 80) 
         return []
     if began_ns is None:
         began_ns = rows[0][0].at_ns
-    times = [f"{(step.at_ns - began_ns) / 1e6:+.1f}" for step, _ in rows]
+    times = [_time(step.at_ns - began_ns) for step, _ in rows]
     margin = max(9, max(map(len, times)))
     names = _columns([step for step, _ in rows])
     places = _places(names, width - margin - 1)
@@ -186,6 +186,11 @@ def _told(rows: Sequence[tuple[Step, int]], times: Sequence[str], margin: int, w
         text = _cut(f"{time:>{margin}} {label:<{longest}}  {between}", width)
         start = margin + 1
         yield Line(text, tone(step.start), start, start + len(label))
+
+
+def _time(since_ns: int) -> str:
+    text = f"{since_ns / 1e6:+.1f}"
+    return "+0.0" if text == "-0.0" else text
 
 
 def _cut(text: str, room: int) -> str:

@@ -133,6 +133,7 @@ def _further(name: str, settings: DestinationSettings) -> Target:
 def _way(target: Target) -> Way:
     """Each is imported when it is chosen: gRPC alone takes 20 MB."""
     if target.protocol is Protocol.GRPC:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes to stderr what it tells us anyway
         from .otlp_grpc import GrpcWay
 
         return GrpcWay(target)

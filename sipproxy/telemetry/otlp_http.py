@@ -37,6 +37,7 @@ _PACKINGS = {
     Compression.DEFLATE: Packing.Deflate,
 }
 _THE_EXPORTERS = frozenset({"user-agent", "content-type", "content-encoding"})
+_SET_UP = (requests.exceptions.SSLError, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 _ANY_SPAN = ReadableSpan("", context=INVALID_SPAN_CONTEXT)
 
 
@@ -178,7 +179,9 @@ class _Session(requests.Session):
             if self.line.was_cut:  # which looks like the end of an answer without a length
                 raise TimeoutError
         except (requests.RequestException, OSError) as error:
-            self._outcome = Refusal("timeout" if self.line.was_cut else _cause(error))
+            set_up = isinstance(error, _SET_UP) and not self.line.was_cut
+            reason = "timeout" if self.line.was_cut else _cause(error)
+            self._outcome = Refusal(reason, Fault.SETUP if set_up else Fault.AWAY)
             raise self._outcome from None
         self._outcome = of_http(response.status_code, response.headers, answer, time.time())
         if isinstance(self._outcome, Refusal):
@@ -218,5 +221,6 @@ def _cause(error: BaseException) -> str:
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
             return inner.strerror
-        inner = inner.__cause__ or inner.__context__
+        wrapped = inner.args[0] if inner.args and isinstance(inner.args[0], BaseException) else None
+        inner = inner.__cause__ or inner.__context__ or wrapped
     return f"{type(error).__name__}: {error}"

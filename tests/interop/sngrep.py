@@ -9,6 +9,7 @@ with Sngrep() as sngrep:
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -69,5 +70,9 @@ class Sngrep:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Without its terminal it would go on, as busy as can be; without it tmux has nothing left to do.
-        os.kill(int(self._call("display-message", "-p", "-t", "sngrep", "#{pane_pid}")), signal.SIGKILL)
+        pid = int(self._call("display-message", "-p", "-t", "sngrep", "#{pane_pid}"))
+        ended = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGKILL)
+        select.select([ended], [], [], _DEADLINE_S)
+        os.close(ended)
         self._folder.cleanup()

@@ -32,7 +32,8 @@ HEADERS = {
     "X-Customer": NUMBER,
     "Subject": f"from {NUMBER}",
 }
-WIRES = {mask: Wire(Masker(PrivacySettings(mask, "a key")), call_ids=["X-CID"]) for mask in Mask}
+MASKERS = {mask: Masker(PrivacySettings(mask, "a key")) for mask in Mask}
+WIRES = {mask: Wire(masker) for mask, masker in MASKERS.items()}
 
 
 class Silence:
@@ -56,7 +57,7 @@ def call() -> list[Message]:
     places = {name: f"{host}:5060" for name, host in (HOSTS | {"proxy": PROXY}).items()}
     return [
         Message(
-            BEGAN_NS + number * 10_000_000,
+            BEGAN_NS + number * 1_000_123_000,
             packet.sender == "proxy",
             "UDP",
             places[packet.receiver if packet.sender == "proxy" else packet.sender],
@@ -101,8 +102,10 @@ def test_kamailio_stores_what_homer_needs(tmp_path: Path, transport: str, mask: 
     first, forwarded = (row for row in rows if row["method"] == "INVITE" and not row["to_tag"])
     assert (first["source_ip"], first["source_port"]) == (HOSTS["alice"], "5060")
     assert (first["destination_ip"] if transport == "udp" else PROXY) == PROXY
-    assert first["micro_ts"] == str(BEGAN_NS // 1000)
-    assert first["pid_user"] == WIRES[mask]._masker.mask_user(NUMBER).replace("h:", "h-")
+    assert first["date"] == str(BEGAN_NS // 10**9)
+    times = [message.at_ns // 1000 % 2**32 for message in messages]  # db_text keeps 32 bits
+    assert [int(row["micro_ts"]) % 2**32 for row in rows] == times
+    assert first["pid_user"] == MASKERS[mask].mask_user(NUMBER).replace("h:", "h-")
     assert first["msg"].endswith("Content-Length: 0\r\n\r\n")
     assert forwarded["callid_aleg"] == first["callid"]  # X-CID
     for row in rows:

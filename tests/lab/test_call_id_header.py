@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from .lab import HOSTS, Lab, route, trunk
+from .session import Calling
 from .transfers import MakeLab as Transfers
 from .transfers import cast, consults, together
 
@@ -17,9 +18,9 @@ X_CID = "X-CID"
 BOTH = (route("bob", "carol", source="alice"),)
 
 
-def names(*trunks: str, header: str = X_CID) -> dict[str, object]:
+def names(*trunks: str, header: str = X_CID, refer: str | None = None) -> dict[str, object]:
     """These trunks want it."""
-    return {name: trunk(name, call_id_header=header) for name in trunks}
+    return {name: trunk(name, call_id_header=header, refer=refer) for name in trunks}
 
 
 def test_the_callee_is_told_the_callers_call_id(make_lab: MakeLab) -> None:
@@ -85,7 +86,7 @@ def test_where_nobody_uses_the_name_it_is_a_header_like_others(lab: Lab) -> None
 @pytest.mark.parametrize("by", ["caller", "callee"])
 def test_the_target_of_a_transfer_of_ours_is_told_the_transferees(make_lab: Transfers, by: str) -> None:
     """It is who the target talks to."""
-    lab, alice, bob, carol = cast(make_lab, "local", by=by, trunks=names("carol"))
+    _, alice, bob, carol = cast(make_lab, "local", by=by, trunks=names("carol"))
     dialog = alice.call_with(bob).dialog
     bob.refers(alice, to=carol)
     assert carol.got("INVITE").headers(X_CID) == [dialog.call_id]
@@ -94,15 +95,17 @@ def test_the_target_of_a_transfer_of_ours_is_told_the_transferees(make_lab: Tran
 
 
 def test_the_call_that_a_relayed_transfer_makes_is_one_like_others(make_lab: Transfers) -> None:
-    lab, alice, bob, carol = cast(make_lab, "relay", by="callee", trunks=names("carol"))
+    _, alice, bob, carol = cast(make_lab, "relay", by="callee", trunks=names("carol"))
     bob.refers(alice, to=carol)
-    assert carol.got("INVITE").headers(X_CID) == [alice.session.call_id]
+    (again,) = alice.sessions[1:]
+    assert isinstance(again, Calling)
+    assert carol.got("INVITE").headers(X_CID) == [again.call_id]
     carol.answers()
     assert together(alice, carol)
 
 
 def test_an_attended_transfer_joins_two_that_know_each_other_already(make_lab: Transfers) -> None:
-    lab, alice, bob, carol = cast(make_lab, "local", by="callee", trunks=names(*HOSTS))
+    _, alice, bob, carol = cast(make_lab, "local", by="callee", trunks=names(*HOSTS, refer="local"))
     consults(bob, alice, carol)
     before = carol.count("INVITE")
     bob.refers(alice, to=carol, replaces=carol)

@@ -96,8 +96,8 @@ class Collector(Receiver):
             self.asked.append(ask)
             self.requests.append(ask.body)
             self._arrived.notify_all()
-        self._open.wait(60.0)  # a hanging answer ends by itself
         answer = self.judge(ask)
+        self._open.wait(60.0)  # a hanging answer ends by itself
         if answer is None or (answer.status == 200 and not answer.cut):
             with self._arrived:
                 self.spans.extend(ask.spans[answer.rejected if answer else 0 :])

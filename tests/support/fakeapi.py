@@ -1,4 +1,4 @@
-"""The admin listener's HTTP side without a proxy: the page's files with the real headers, and JSON that a test gives.
+"""The admin listener without a proxy: the page's files with the real headers, and JSON that a test gives.
 
     with FakeApi() as api:
         api.live = [...]; api.stories["4bf9..."] = {...}

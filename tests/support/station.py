@@ -47,9 +47,10 @@ from sipproxy.telemetry.settings import Exporter, TracingSettings
 from sipproxy.telemetry.spans import SpanBook
 from tests.unit.telemetry.facts import Call, request
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SPANS = 5  # of a call, once it is over
 
+_TO_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 NOT_EXPORTED = TracingSettings(exporter=Exporter.NONE)
 
 
@@ -72,6 +73,7 @@ class Station:
         given = {"store": StoreSettings(path=str(folder)), "admin": admin, **more}
         self.settings = dataclasses.replace(settings, **given)
         self.boot = str(uuid.uuid4())
+        self._letters = self.boot[:8].translate(_TO_LETTERS)  # digits in a row could be a phone number
         self.page = ""
         self.asked: list[dict[str, Any]] = []
         self.log_level = "info"
@@ -134,7 +136,7 @@ class Station:
         """One that no other is like."""
         self._made += 1
         return Call(
-            request=request(call_id=f"call-{self._made}-{self.boot[:8]}@192.0.2.1"),
+            request=request(call_id=f"call-{self._made}-{self._letters}@192.0.2.1"),
             trace_id=f"{uuid.uuid4().int:032x}",
             parent=None,
         )
@@ -146,14 +148,16 @@ class Station:
             self._meter.take(facts, now)
             self.handover.put(self.book.take(facts, now))
 
-    def hears(self, call: Call, start: str = "INVITE sip:alice@sip.example.com SIP/2.0") -> None:
-        """A message of it, on the wire."""
+    def hears(
+        self, call: Call, start: str = "INVITE sip:alice@sip.example.com SIP/2.0", call_id: str = ""
+    ) -> None:
+        """A message of it, on the wire; of its caller's leg unless another Call-ID is given."""
         lines = (
             start,
             "Via: SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK-1",
             "From: <sip:+4915550001234@192.0.2.1>;tag=1",
             "To: <sip:alice@sip.example.com>",
-            f"Call-ID: {call.request.call_id}",
+            f"Call-ID: {call_id or call.request.call_id}",
             f"CSeq: 7 {start.split()[0]}",
             "Content-Length: 0",
         )

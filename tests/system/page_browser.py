@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
 PATIENCE_MS = 10_000
+expect.set_options(timeout=PATIENCE_MS)
 WIDE, NARROW = (1280, 800), (400, 800)
 
 Size = tuple[int, int]
@@ -36,7 +37,9 @@ _PALE = """() => {
   };
   const ground = (element) => {
     const layers = [];
-    for (let each = element; each; each = each.parentElement) layers.push(rgba(getComputedStyle(each).backgroundColor));
+    for (let each = element; each; each = each.parentElement) {
+      layers.push(rgba(getComputedStyle(each).backgroundColor));
+    }
     return layers.reverse().reduce((under, layer) => over(layer, under), [255, 255, 255]);
   };
   const pale = [];
@@ -50,14 +53,16 @@ _PALE = """() => {
     const ratio = (one + 0.05) / (other + 0.05);
     const size = parseFloat(style.fontSize);
     if (ratio < (size >= 24 || (size >= 18.6 && style.fontWeight >= 700) ? 3 : 4.5)) {
-      pale.push(`${ratio.toFixed(2)} ${element.tagName}.${element.getAttribute('class')} "${element.textContent.trim().slice(0, 30)}"`);
+      const what = `${element.tagName}.${element.getAttribute('class')}`;
+      pale.push(`${ratio.toFixed(2)} ${what} "${element.textContent.trim().slice(0, 30)}"`);
     }
   }
   return [...new Set(pale)];
 }"""
 
 # What can be used and says nothing of what it is.
-_NAMELESS = """() => [...document.querySelectorAll('button, a[href], input, select, textarea, [role=tree], [role=listbox], [role=grid]')]
+_NAMELESS = """() => [...document.querySelectorAll(
+    'button, a[href], input, select, textarea, [role=tree], [role=listbox], [role=grid]')]
   .filter((element) => element.checkVisibility())
   .filter((element) => !(element.getAttribute('aria-label') || element.textContent.trim() || element.title
     || [...(element.labels ?? [])].some((label) => label.textContent.trim())))

@@ -1,4 +1,4 @@
-"""Calls as the API tells them, for the page: what a basic, a failed, a transferred call looks like, and worse."""
+"""Calls as the API tells them: spans, messages and rows are put together here."""
 
 from __future__ import annotations
 

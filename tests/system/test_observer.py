@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from sipproxy.admin.settings import AdminSettings
 from sipproxy.net.frames import END, HELLO, PARCEL, frame
 from sipproxy.observer.orders import Orders
 from sipproxy.store.place import Place
-from sipproxy.telemetry.settings import TracingSettings
+from sipproxy.telemetry.settings import HepSettings, TracingSettings
 from tests.support.otlp import HttpReceiver
 from tests.support.station import (
     DEADLINE_S,
@@ -36,6 +37,7 @@ from tests.support.station import (
 )
 
 ROOT = Path(__file__).parents[2]
+CALLEES_CALL_ID = "0123456789abcdef0123456789abcdef"  # as tests.unit.telemetry.facts has it
 STATION = Path(__file__).parents[1] / "support" / "station.py"
 
 
@@ -102,6 +104,36 @@ def test_lines_about_calls_have_their_ids_and_no_numbers(
     about = [line for line in told if line["event"] in ("call began", "call ended")]
     assert [line["event"] for line in about] == ["call began", "call ended"]
     assert {"trace_id", "span_id", "call_id"} <= about[0].keys()
+
+
+def test_messages_go_to_homer_under_one_id_for_both_legs(tmp_path: Path) -> None:
+    async def story(homer: socket.socket) -> None:
+        address = f"127.0.0.1:{homer.getsockname()[1]}"
+        async with Station(tmp_path, hep=HepSettings(address=address)) as it:
+            call = it.call()
+            it.tells(*call.until_answered())
+            it.hears(call)
+            it.hears(call, "INVITE sip:alice@carrier.example SIP/2.0", call_id=CALLEES_CALL_ID)
+            packets = [await asyncio.wait_for(asyncio.to_thread(homer.recv, 65535), DEADLINE_S) for _ in "12"]
+            assert all(packet.startswith(b"HEP3") for packet in packets)
+            assert all(call.request.call_id.encode() in packet for packet in packets)
+            assert CALLEES_CALL_ID.encode() in packets[1]
+            assert not any(b"15550001234" in packet for packet in packets)
+            it.tells(call.hangs_up())
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as homer:
+        homer.bind(("127.0.0.1", 0))
+        homer.settimeout(DEADLINE_S)
+        run(story(homer))
+
+
+def test_its_orders_cannot_be_read_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Station(tmp_path) as it:
+            await it.until(lambda: it.page)
+            assert os.readlink(f"/proc/{await it.observer()}/fd/0") == os.devnull
+
+    run(story())
 
 
 def test_what_ends_a_process_group_does_not_reach_it(tmp_path: Path) -> None:
@@ -286,19 +318,25 @@ def test_at_the_end_a_hanging_one_is_not_waited_for_for_ever(tmp_path: Path) -> 
 
 
 def test_without_its_port_it_stores_and_forwards_and_later_has_its_page(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    complaints: list[dict[str, Any]] = []
+
+    def complained() -> bool:
+        complaints.extend(line for line in lines(capfd) if line["level"] in ("warning", "error"))
+        return bool(complaints)
+
     async def story(receiver: HttpReceiver) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             admin = AdminSettings(listen=f"127.0.0.1:{taken.getsockname()[1]}")
-            tracing = TracingSettings(endpoint=receiver.endpoint)
-            station = Station(tmp_path, tracing=tracing, admin=admin)
-            it = await station.__aenter__()
+            it = Station(tmp_path, tracing=TracingSettings(endpoint=receiver.endpoint), admin=admin)
+            await it.__aenter__()
             it.calls(5)
             await it.everything_is_stored()
             await asyncio.to_thread(receiver.wait_for, 5 * SPANS)
+            await it.until(complained)
             assert it.page == ""
         await it.until(lambda: it.page)
         assert (await it.asks("/api/calls"))["total"] == 0
@@ -307,9 +345,40 @@ def test_without_its_port_it_stores_and_forwards_and_later_has_its_page(
 
     with HttpReceiver() as receiver:
         run(story(receiver))
-    told = [line for line in lines(capfd) if line["level"] in ("warning", "error")]
-    assert [line["event"] for line in told] == ["no page, no API, no metrics"]
-    assert "address already in use" in str(told[0]["reason"]).lower()
+    complained()
+    assert [line["event"] for line in complaints] == ["no page, no API, no metrics"]
+    assert "address already in use" in str(complaints[0]["reason"]).lower()
+
+
+def test_while_nothing_can_be_written_spans_wait_with_the_worker_and_everybody_is_well(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def story() -> None:
+        async with Station(tmp_path) as it:
+            it.calls(20)
+            await it.everything_is_stored()
+            await it.until(lambda: it.page)
+            pid = await it.observer()
+            unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))  # no file may grow
+            for _ in range(20):
+                it.calls(50)
+                it.handover.flush()
+            while (told := await it.asks("/readyz"))["status"] != "degraded":
+                await asyncio.sleep(0.01)
+            assert told["reasons"][0].startswith("store: ")
+            assert (await it.asks("/healthz"))["status"] == "alive"
+            assert it.handover.owes
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+            await it.everything_is_stored()
+            assert (await it.asks("/readyz"))["status"] == "ready"
+            assert it.supervisor.restarts == it.handover.dropped == 0
+        assert set(stored_spans(it.place).values()) == {1}
+        assert stored_spans(it.place).total() == 1020 * SPANS
+
+    run(story())
+    events = [line["event"] for line in lines(capfd) if line["event"].startswith("store: ")]
+    assert len(events) == 2  # cannot be written to, can be written to again
 
 
 # Its worker is killed

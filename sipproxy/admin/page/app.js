@@ -13,7 +13,16 @@ const VIEWS = {
   propagation: async () => new (await import("./propagation.js")).PropagationView(),
 };
 const views = {}; // those that have been asked for: promises
-const viewOf = (name) => (views[name] ??= VIEWS[name]());
+let stale = false; // a part of the page could not be had; the browser does not ask for it again by itself
+
+function viewOf(name) {
+  views[name] ??= VIEWS[name]().catch((error) => {
+    if (!(error instanceof TypeError)) throw error;
+    stale = true;
+    return null;
+  });
+  return views[name];
+}
 let current = null;
 let routed = 0;
 let cameFrom = "#/live"; // the list to which Escape leads back
@@ -34,6 +43,10 @@ async function route() {
   const mine = (routed += 1);
   const view = await viewOf(name);
   if (mine !== routed) return; // meanwhile somebody went elsewhere
+  if (view === null) {
+    main.replaceChildren(h("p", { class: "empty" }, "sipproxy does not answer. The page tries again by itself."));
+    return;
+  }
   if (name === "live" || name === "search") cameFrom = location.hash;
   const same = view === current;
   current?.hide();
@@ -104,10 +117,12 @@ document.getElementById("showhelp").addEventListener("click", () => help.showMod
 const connection = document.getElementById("connection");
 
 function showConnection() {
+  if (stale && state.connection === "live") location.reload();
   const text = state.connection + (state.draining ? ", draining" : state.reasons.length ? ", degraded" : "");
   if (connection.dataset.text === text) return;
   const before = connection.dataset.state;
-  Object.assign(connection.dataset, { state: state.connection, text, troubled: state.draining || state.reasons.length > 0 });
+  const troubled = state.draining || state.reasons.length > 0;
+  Object.assign(connection.dataset, { state: state.connection, text, troubled });
   connection.lastElementChild.textContent = text;
   connection.title = state.connection === "live" ? ["What is shown is as it is now", ...state.reasons].join("\n")
     : "No connection to sipproxy's observer. Calls are not touched by that; the page tries again by itself.";
@@ -131,17 +146,17 @@ asking.addEventListener("cancel", (event) => event.preventDefault()); // without
 
 for (const [keys, text] of [
   ["/", "search, or the filter of the list"], ["1 2 3", "live calls, search, propagation"],
-  ["j k ↓ ↑", "down and up in a list, among spans, among messages"], ["h l ← →", "from the spans to the messages, and back"],
+  ["j k ↓ ↑", "down and up in a list, among spans, among messages"],
+  ["h l ← →", "from the spans to the messages, and back"],
   ["Enter", "open a call; from a span to its first message; from a message to its text"],
   ["Esc", "let go of what is chosen; then back to the list"], ["space", "hold the live list still, and let it go on"],
   ["t", "time to scale, or with long waits drawn short"], ["e", "the next span that failed"],
   ["u", "UTC or local time"], ["?", "this help"],
 ]) {
-  help.querySelector("dl").append(h("dt", null, keys.split(" ").map((key) => h("kbd", null, key))), h("dd", null, text));
+  const caps = keys.split(" ").map((key) => h("kbd", null, key));
+  help.querySelector("dl").append(h("dt", null, caps), h("dd", null, text));
 }
-for (const dialog of [help]) {
-  dialog.querySelector("button").addEventListener("click", () => dialog.close());
-}
+help.querySelector("button").addEventListener("click", () => help.close());
 
 addEventListener("hashchange", route);
 subscribe(showConnection);

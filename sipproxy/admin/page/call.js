@@ -2,12 +2,12 @@
 
 import { ApiError, get } from "./api.js";
 import { subscribe } from "./calls.js";
-import { announce, copyButton, h, mark, setText, webAddress } from "./dom.js";
+import { CallHead } from "./callhead.js";
+import { announce, h } from "./dom.js";
 import { messageDetails, spanDetails } from "./details.js";
-import { duration, exact, nowUs, plural, short, stopwatch, when } from "./format.js";
+import { nowUs } from "./format.js";
 import { Ladder } from "./ladder.js";
 import { advance, closest, storyOf } from "./model.js";
-import { standing, verdict } from "./search.js";
 import { splitter } from "./splitter.js";
 import { Waterfall } from "./waterfall.js";
 
@@ -18,20 +18,21 @@ const NONE = new Set();
 export class CallView {
   constructor() {
     this.title = "Call";
-    this.head = h("header", { class: "callhead" });
-    this.talk = h("span");
+    this.head = new CallHead();
     this.notice = h("p", { class: "empty", hidden: true });
     this.ladder = new Ladder({ message: (n) => this.chooseMessage(n),
       hover: (message) => this.waterfall.point(message ? message.at_us : this.instant()) });
     this.scale = h("button", { type: "button", "aria-pressed": "false", title: "Draw time to scale (t)",
       onclick: () => this.setLinear(!this.waterfall.linear) }, "To scale");
-    this.waterfall = new Waterfall({ span: (id) => this.chooseSpan(id), hover: (id) => this.ladder.hover(id) }, this.scale);
+    this.waterfall = new Waterfall({ span: (id) => this.chooseSpan(id), hover: (id) => this.ladder.hover(id) },
+      this.scale);
     this.spanPanel = h("article", { class: "details", tabindex: -1, "aria-label": "Chosen span" });
     this.messagePanel = h("article", { class: "details", tabindex: -1, "aria-label": "Chosen message" });
     this.body = h("div", { class: "callbody", hidden: true });
     this.body.append(
       this.waterfall.element, this.ladder.element, splitter(this.body), this.spanPanel, this.messagePanel);
-    this.element = h("section", { class: "view callview", "aria-label": "Call" }, this.head, this.notice, this.body);
+    this.element = h("section", { class: "view callview", "aria-label": "Call" },
+      this.head.element, this.notice, this.body);
     this.go = { span: (id) => this.chooseSpan(id), message: (n) => this.chooseMessage(n) };
   }
 
@@ -45,7 +46,7 @@ export class CallView {
     if (isNew) {
       this.story = null;
       this.body.hidden = true;
-      this.head.replaceChildren();
+      this.head.clear();
     }
     this.unsubscribe = subscribe((ids) => this.calledUp(ids));
     this.ticking = setInterval(() => this.tick(), 1000);
@@ -88,7 +89,7 @@ export class CallView {
     else {
       advance(this.story, nowUs());
       this.waterfall.advance();
-      this.showTalk();
+      this.head.tick();
     }
   }
 
@@ -115,11 +116,11 @@ export class CallView {
 
   explain(error) {
     const text = error.status === 404
-      ? `No call is known by “${this.id}”. It may be older than what is kept, or its Call-ID was changed on its way.`
+      ? `No call is known by “${this.id}”. It may be older than what is kept, or its Call-ID was changed.`
       : `The call cannot be read: ${error.message}.`;
     this.story = null;
     this.body.hidden = true;
-    this.head.replaceChildren(h("h1", null, "Call"));
+    this.head.clear(h("h1", null, "Call"));
     this.notice.textContent = text;
     this.notice.hidden = false;
     announce(text);
@@ -132,54 +133,13 @@ export class CallView {
     this.body.hidden = false;
     const { element } = this.ladder;
     const atEnd = !first && element.scrollHeight - element.scrollTop - element.clientHeight < 40;
-    this.renderHead();
+    this.title = this.head.show(this.story);
+    document.title = `${this.title} · sipproxy`;
     this.waterfall.show(this.story);
     this.ladder.show(this.story);
     if (atEnd && this.story.isOpen) element.scrollTop = element.scrollHeight;
     this.choose(first);
     performance.measure("sipproxy:call", { start: begun, end: performance.now() });
-  }
-
-  renderHead() {
-    const { answer, isOpen, lanes } = this.story;
-    const call = answer.calls.find((each) => each.id === lanes[0]?.id) ?? answer.calls[0];
-    const transfers = answer.calls.reduce((sum, each) => sum + each.transfers, 0);
-    const figure = (name, value, title) => (value ? h("span", { class: "fig", title }, h("span", { class: "quiet" }, name),
-      ` ${value}`) : null);
-    const interaction = call?.interaction_id;
-    this.title = call ? `${call.from || "anonymous"} → ${call.to || "?"}` : "Call";
-    this.head.replaceChildren(
-      h("div", { class: "line" },
-        h("h1", null, this.title),
-        call ? h("span", { class: `chip${call.failed ? " failed" : ""}`, "data-state": standing(call) },
-          mark(standing(call)), verdict(call)) : null,
-        isOpen ? h("span", { class: "chip lively" }, "live") : null,
-        call ? figure("began", when(call.began_us, true), exact(call.began_us)) : null,
-        call ? figure("setup", duration(call.setup_ms)) : null,
-        call?.answered_us ? h("span", { class: "fig" }, h("span", { class: "quiet" }, "talk "), this.talk) : null,
-        transfers ? figure("", plural(transfers, "transfer")) : null,
-        answer.calls.length > 1 ? figure("", plural(answer.calls.length, "call")) : null,
-        answer.truncated ? h("span", { class: "chip", title: "There is more than can be shown at once" }, "cut short") : null,
-        call && !call.sampled ? h("span", { class: "chip", title: "Kept here, not exported" }, "not sampled") : null),
-      h("div", { class: "line ids" },
-        answer.traces.map((trace) => h("span", { class: "fig" }, h("span", { class: "quiet" }, "trace "),
-          h("a", { class: "id", href: `#/call/${trace}`, title: trace }, short(trace)), copyButton("trace-id", trace))),
-        interaction ? h("span", { class: "fig" }, h("span", { class: "quiet" }, "interaction "),
-          h("a", { class: "id", href: `#/search?${new URLSearchParams({ id: interaction })}` }, interaction)) : null,
-        call?.call_ids.length ? h("span", { class: "fig" }, h("span", { class: "quiet" }, "Call-ID "),
-          call.call_ids.map((id) => [h("span", { class: "id callid", title: id }, id), copyButton("Call-ID", id)])) : null,
-        h("span", { class: "away" }, Object.entries(answer.deep_links ?? {}).map(([name, address]) => {
-          const href = webAddress(address);
-          return href && h("a", { href, target: "_blank", rel: "noopener noreferrer" }, name, mark("away"));
-        }))));
-    document.title = `${this.title} · sipproxy`;
-    this.call = call;
-    this.showTalk();
-  }
-
-  showTalk() {
-    const { talk_ms: whole, answered_us: since } = this.call ?? {};
-    if (since) setText(this.talk, this.call.state === "over" ? duration(whole) : stopwatch((nowUs() - since) / 1000));
   }
 
   chooseSpan(id, remember = true) {
@@ -193,7 +153,7 @@ export class CallView {
     const message = this.ladder.byNumber.get(n);
     if (!message) return;
     this.message = n;
-    this.span = closest(this.story, message)?.span_id ?? null;
+    if (!message.spans.includes(this.span)) this.span = closest(this.story, message)?.span_id ?? null;
     this.remember();
     this.choose(true);
   }
@@ -263,7 +223,7 @@ export class CallView {
     if (!all.length) return true;
     const at = inLadder ? all.findIndex((message) => message.n === this.message)
       : all.findIndex((span) => span.span_id === this.span);
-    const next = all[Math.min(all.length - 1, Math.max(0, at < 0 && by > 0 ? Math.min(by - 1, all.length - 1) : at + by))];
+    const next = all[Math.max(0, Math.min(all.length - 1, at + by))];
     if (inLadder) this.chooseMessage(next.n);
     else {
       this.waterfall.rows.focus({ preventScroll: true });

@@ -1,6 +1,6 @@
 /** The live calls, kept up by the stream of events; whoever wants to know is told once per frame. */
 
-import { follow, get } from "./api.js";
+import { ApiError, follow, get } from "./api.js";
 import { nowUs } from "./format.js";
 
 const LINGER_MS = 5000; // an ended call stays in sight for this long
@@ -12,6 +12,9 @@ const listeners = new Set();
 let due = 0;
 let early = null; // events that came before the whole list did
 let seq = 0; // of the last event that the whole list has in it
+let joined = 0; // of the first event of this stream: an older list lacks what came between
+let wasLost = false;
+let isFresh = true; // the stream has told nothing yet
 
 /** Call back after changes: callback(ids of changed calls, or null for all). Gives what ends that. */
 export function subscribe(callback) {
@@ -73,19 +76,49 @@ async function load() {
     early = null;
   }
   tell(null);
+  loadWhatIsMissing();
 }
 
-// At once, while the rest of the page is still on its way.
+/** The newest of them, which the store has at hand: a list of 10,000 takes the observer a while. */
+async function loadNewest() {
+  try {
+    const answer = await get("traces?limit=60");
+    if (state.loaded) return;
+    for (const call of answer.calls) if (call.state !== "over") calls.set(call.id, call);
+    tell(null);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error; // the whole list says what is wrong
+  }
+}
+
+function loadWhatIsMissing() {
+  if (early !== null || state.error || joined <= seq) return;
+  joined = 0;
+  load();
+}
+
+// At once, while the rest of the page is still on its way, and all together.
+if (/^(#\/live|#?$)/.test(location.hash)) loadNewest();
+load();
 follow({
   open() {
     state.connection = "live";
-    load();
+    isFresh = true;
+    if (wasLost || state.error) load();
+    else tell([]);
   },
   lost() {
     state.connection = "reconnecting";
+    joined = 0;
+    wasLost = true;
     tell(null);
   },
   event(name, data, id) {
+    if (isFresh) {
+      isFresh = false;
+      joined = id;
+      loadWhatIsMissing();
+    }
     if (name === "calls") {
       if (early !== null) early.push([data, id]);
       else take(data, id);

@@ -14,8 +14,8 @@ const row = (name, ...value) => h("tr", null, h("th", { scope: "row" }, name), h
 /** The panel of a span; `go` = {span(id), message(n)}. */
 export function spanDetails(story, span, go) {
   if (span === null) {
-    return [h("p", { class: "hint" }, "A span: what it was about, its attributes, events and links. Choose one above; "
-      + "its messages light up in the ladder.")];
+    return [h("p", { class: "hint" }, "A span: what it was about, its attributes, events and links. "
+      + "Choose one above; its messages light up in the ladder.")];
   }
   const { start } = story;
   const lasted = span.isOpen ? "open" : duration((span.end_us - span.start_us) / 1000);
@@ -25,8 +25,8 @@ export function spanDetails(story, span, go) {
       h("span", { class: "quiet" }, span.kind.toLowerCase()),
       span.failed ? h("span", { class: "chip failed" }, mark("failed"), "failed") : null,
       span.isOpen ? h("span", { class: "chip" }, "open") : null,
-      h("span", { class: "figures" }, h("span", { title: exact(span.start_us) }, `at ${offset(span.start_us - start)} s`),
-        h("b", null, lasted))),
+      h("span", { class: "figures" },
+        h("span", { title: exact(span.start_us) }, `at ${offset(span.start_us - start)} s`), h("b", null, lasted))),
     h("p", { class: "sentence" }, sentence(span)),
     span.messages.length ? section(plural(span.messages.length, "message"), span.messages.map((message) =>
       h("button", { type: "button", class: "pill", title: `${told(message)} at ${offset(message.at_us - start)} s`,
@@ -53,7 +53,8 @@ function parentOf(story, span, go) {
     return h("button", { type: "button", class: "linklike", onclick: () => go.span(parent.span_id) },
       `${parent.name} ${short(parent.span_id)}`);
   }
-  return span.parent_id ? h("span", { class: "value" }, `${span.parent_id}, of the sender`) : "none: the trace begins here";
+  if (!span.parent_id) return "none: the trace begins here";
+  return h("span", { class: "value" }, `${span.parent_id}, of the sender`);
 }
 
 function linkTo(story, link, go) {
@@ -69,8 +70,8 @@ function linkTo(story, link, go) {
 /** The panel of a message. */
 export function messageDetails(story, message) {
   if (message === null) {
-    return [h("p", { class: "hint" }, "A message: its text, with numbers masked and without its body. Choose one above; "
-      + "its span lights up on the other side.")];
+    return [h("p", { class: "hint" }, "A message: its text, with numbers masked and without its body. "
+      + "Choose one above; its span lights up on the other side.")];
   }
   const [from, to] = message.sent ? ["sipproxy", message.party.name] : [message.party.name, "sipproxy"];
   const text = h("pre", { class: "text", tabindex: 0, "aria-label": "Text of the message" }, coloured(message.text));

@@ -13,7 +13,7 @@ function fill(element, attributes, children) {
     else element.setAttribute(name, value === true ? "" : visible(String(value)));
   }
   for (const child of children.flat(Infinity)) {
-    if (child === null || child === undefined || child === "") continue;
+    if (child === null || child === undefined || child === false || child === "") continue;
     element.append(child instanceof Node ? child : visible(String(child)));
   }
   return element;
@@ -84,11 +84,6 @@ export function copyButton(what, text) {
       announce(`${what}: ${done}`);
       setTimeout(() => { said.textContent = ""; }, 1600);
     } }, mark("copy"), said);
-}
-
-/** Whether things may move. */
-export function mayMove() {
-  return !matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
 /** An address that may become a link: of the web, and nothing else. */

@@ -54,6 +54,7 @@ export const exact = (us) => new Date(us / 1000).toISOString();
 /** 0.34 ms, 8.1 ms, 812 ms, 42.3 s, 12 m 05 s, 2 h 03 m. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return "";
+  if (ms < 0.005) return "0 ms";
   if (ms < 1) return `${ms.toFixed(2)} ms`;
   if (ms < 9.95) return `${ms.toFixed(1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;

@@ -99,7 +99,6 @@ export class Ladder {
     this.step = Math.max(COLUMN, Math.floor((full - this.left - EDGE) / spaces));
     const width = Math.max(full, this.left + this.step * spaces + EDGE);
     this.rows.style.width = `${width}px`;
-    this.rows.style.setProperty("--rails", `${this.left - EDGE + 6}px`);
     for (const svg of [this.heads, this.drawing]) svg.setAttribute("width", width);
     this.drawing.setAttribute("height", this.height);
     this.heads.replaceChildren(...story.parties.map((party) => this.head(party)));
@@ -140,14 +139,17 @@ export class Ladder {
     const { what, of } = arrow(message);
     const room = Math.floor((Math.abs(x2 - x1) - 26) / LETTER);
     const text = `${message.repeated ? "again " : ""}${what}`;
-    const flags = [isFailure(message) ? "failure" : "", message.repeated ? "repeated" : "", message.status ? "response" : ""];
+    const failed = isFailure(message);
+    const classes = [`arrow hue${message.lane?.hue ?? 1}`, failed && "failure", message.repeated && "repeated",
+      message.status && "response"].filter(Boolean).join(" ");
     const tail = of && text.length + of.length + 1 <= room ? ` ${of}` : "";
-    const said = (isFailure(message) ? "✕ " : "") + cut(text, Math.max(8, room));
+    const said = (failed ? "✕ " : "") + cut(text, Math.max(8, room));
     const half = ((said.length + tail.length) * LETTER) / 2 + 4;
     const middle = (x1 + x2) / 2;
-    return s("g", { class: `arrow hue${message.lane?.hue ?? 1} ${flags.filter(Boolean).join(" ")}`, "data-message": message.n },
-      s("path", { class: "shaft", d: `M${x1} ${y}H${middle - toRight * half}M${middle + toRight * half} ${y}H${x2 - toRight * 3}` }),
-      s("path", { class: "head", d: `M${x2 - toRight * 8} ${y - 4}L${x2 - toRight} ${y}L${x2 - toRight * 8} ${y + 4}Z` }),
+    const [ahead, behind, neck] = [middle - toRight * half, middle + toRight * half, x2 - toRight * 8];
+    return s("g", { class: classes, "data-message": message.n },
+      s("path", { class: "shaft", d: `M${x1} ${y}H${ahead}M${behind} ${y}H${x2 - toRight * 3}` }),
+      s("path", { class: "head", d: `M${neck} ${y - 4}L${x2 - toRight} ${y}L${neck} ${y + 4}Z` }),
       s("text", { x: middle, y: y + 3.5 }, said, tail ? s("tspan", { class: "of" }, tail) : null));
   }
 
@@ -189,9 +191,10 @@ function railsOf(story, y) {
   const rails = [];
   const spans = [...story.rows].sort((one, other) => one.start_us - other.start_us || other.stop - one.stop);
   for (const span of spans) {
-    if (!span.messages.length && span.name !== "transfer") continue;
-    const from = y(span.start_us);
-    const to = span.isOpen ? y(Infinity) : y(span.stop);
+    if (!span.messages.length && span.name !== "dialog" && span.name !== "transfer") continue;
+    const own = span.messages;
+    const from = Math.min(y(span.start_us), own[0]?.y ?? Infinity);
+    const to = span.isOpen ? y(Infinity) : Math.max(y(span.stop), own.at(-1)?.y ?? 0);
     let column = ends.findIndex((end) => end <= from);
     if (column < 0) column = ends.length;
     if (column >= MOST_RAILS) continue;

@@ -109,7 +109,14 @@ export class List {
     const { items } = this;
     if (!items.length) return;
     const at = items.findIndex((item) => item.id === this.active);
-    const next = at < 0 ? (step > 0 ? 0 : items.length - 1) : Math.min(items.length - 1, Math.max(0, at + step));
+    this.choose(at < 0 ? (step > 0 ? 0 : items.length - 1) : at + step);
+  }
+
+  /** Make the row at this place active, or the nearest that there is. */
+  choose(place) {
+    const { items } = this;
+    const next = Math.max(0, Math.min(items.length - 1, place));
+    if (!items.length) return;
     this.active = items[next].id;
     const top = next * this.rowHeight;
     const { element } = this;
@@ -139,8 +146,8 @@ export class List {
       case "k": case "ArrowUp": this.move(-1); return true;
       case "PageDown": this.move(this.page); return true;
       case "PageUp": this.move(-this.page); return true;
-      case "Home": this.move(-this.items.length); return true;
-      case "End": this.move(this.items.length); return true;
+      case "Home": this.choose(0); return true;
+      case "End": this.choose(this.items.length - 1); return true;
       case "Enter": return this.open();
       default: return false;
     }

@@ -5,7 +5,7 @@ import { h, mark, setText } from "./dom.js";
 import { clock, count, exact, plural, stopwatch } from "./format.js";
 import { List } from "./list.js";
 
-export const ORDER = ["calling", "ringing", "talking", "transferring"];
+const ORDER = ["calling", "ringing", "talking", "transferring"];
 export const TELLING = { calling: "Calling", ringing: "Ringing", talking: "Talking",
   transferring: "Transferring", over: "Ended" };
 
@@ -106,7 +106,7 @@ export class LiveView {
     items.sort(newestFirst);
     this.list.show(items);
     this.explain(items.length, wanted);
-    if (state.loaded && !this.measured && items.length) this.measure();
+    if (!this.measured && items.length) this.measure();
   }
 
   count() {
@@ -117,17 +117,18 @@ export class LiveView {
       total += 1;
       if (call.state in found) found[call.state] += 1;
     }
-    setText(this.total, count(total));
+    setText(this.total, state.loaded ? count(total) : "…");
     setText(this.beyond, state.beyond > 0 ? ` live, ${count(state.beyond)} more are not listed` : " live");
-    for (const [name, element] of this.totals) setText(element, count(found[name]));
+    for (const [name, element] of this.totals) setText(element, state.loaded ? count(found[name]) : "…");
   }
 
   explain(shown, wanted) {
     let text = "";
-    if (state.error) text = `The live calls cannot be read: ${state.error}.`;
+    if (shown) text = "";
+    else if (state.error) text = `The live calls cannot be read: ${state.error}.`;
     else if (!state.loaded) text = state.connection === "reconnecting" ? "" : "Asking for the live calls …";
-    else if (!shown && wanted) text = `None of ${plural(calls.size, "live call")} matches “${this.filter.value}”.`;
-    else if (!shown) text = "No call is going on. A new one appears here by itself; past ones are under Search.";
+    else if (wanted) text = `None of ${plural(calls.size, "live call")} matches “${this.filter.value}”.`;
+    else text = "No call is going on. A new one appears here by itself; past ones are under Search.";
     setText(this.empty, text);
     this.empty.hidden = text === "";
   }

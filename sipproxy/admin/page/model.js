@@ -1,10 +1,11 @@
 /** What the API tells of a call, in the order and shape in which it is drawn. */
 
-export const HUES = 6; // of calls, in style.css
+const HUES = 6; // of calls, in style.css
 
 /** {lanes, rows, spans, messages, parties, joins, start, end, open} of an answer of /api/traces/ID. */
 export function storyOf(answer, now) {
-  const spans = new Map(answer.spans.map((span) => [span.span_id, { ...span, messages: [], isOpen: span.end_us === null }]));
+  const spans = new Map(answer.spans.map((span) =>
+    [span.span_id, { ...span, messages: [], isOpen: span.end_us === null }]));
   const messages = answer.messages.map((message, at) => ({ ...message, at }));
   messages.sort((one, other) => one.at_us - other.at_us || one.n - other.n);
   messages.forEach((message, at) => { message.at = at; });
@@ -123,9 +124,9 @@ function findRepeats(messages) {
   }
 }
 
-/** The span that says most of a message: the one with the fewest messages, and then the deepest. */
+/** The span that says most of a message: the one that lasted least, and then the deepest. */
 export function closest(story, message) {
   const spans = message.spans.map((id) => story.spans.get(id));
-  spans.sort((one, other) => one.messages.length - other.messages.length || other.depth - one.depth);
+  spans.sort((one, other) => one.stop - one.start_us - (other.stop - other.start_us) || other.depth - one.depth);
   return spans[0] ?? null;
 }

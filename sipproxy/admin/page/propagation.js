@@ -109,8 +109,8 @@ export class PropagationView {
 }
 
 function columnHead(name, first) {
-  return h("th", { scope: "col", class: `carrier${first ? " first" : ""}`, title: CARRIERS.get(name) ?? "a name that this trunk's aliases give" },
-    h("span", null, name));
+  const title = CARRIERS.get(name) ?? "a name that a trunk's aliases give";
+  return h("th", { scope: "col", class: `carrier${first ? " first" : ""}`, title }, name);
 }
 
 function trunkRow(name, trunk, arrived, back) {
@@ -140,8 +140,10 @@ const level = (share) => (share <= 0 ? 0 : Math.min(4, Math.ceil(share * 4)));
 function shareCell(joined, all) {
   const share = all ? Math.round((joined / all) * 1000) / 10 : null;
   const verdict = share === null ? "" : share >= 90 ? "good" : share >= 40 ? "partly" : joined ? "weak" : "none";
-  const gauge = h("meter", { min: 0, max: 100, low: 40, high: 90, optimum: 100, value: share ?? 0, "aria-hidden": "true" });
-  return h("td", { class: "share", title: `${count(joined)} of ${plural(all, "call")} stand in the trace that they belong to` },
+  const gauge = h("meter",
+    { min: 0, max: 100, low: 40, high: 90, optimum: 100, value: share ?? 0, "aria-hidden": "true" });
+  const title = `${count(joined)} of ${plural(all, "call")} stand in the trace that they belong to`;
+  return h("td", { class: "share", title },
     share === null ? h("span", { class: "nil" }, "no calls") : [h("b", null, `${share} %`), ` ${verdict}`, gauge]);
 }
 
@@ -149,10 +151,11 @@ function arrivedCell(trunk, carrier, decisions, all, first) {
   const total = sum(decisions);
   const parts = [...DECISIONS.keys()].filter((name) => decisions[name])
     .concat(Object.keys(decisions).filter((name) => !DECISIONS.has(name)));
-  const title = `${trunk}, ${carrier}: ${parts.map((name) => `${count(decisions[name])} ${name}`).join(", ") || "none"}`;
-  return h("td", { class: `heat${level(all ? total / all : 0)}${carrier === "none" ? " lost" : ""}${first ? " first" : ""}`, title },
-    total ? [h("b", null, count(total)), parts.map((name) => h("span", { class: `decision ${DECISIONS.has(name) ? name : ""}` },
-      parts.length > 1 ? `${count(decisions[name])} ` : "", name))] : h("span", { class: "nil" }, "–"));
+  const told = parts.map((name) => `${count(decisions[name])} ${name}`);
+  const classes = [`heat${level(all ? total / all : 0)}`, carrier === "none" && "lost", first && "first"];
+  return h("td", { class: classes.filter(Boolean).join(" "), title: `${trunk}, ${carrier}: ${told.join(", ") || "none"}` },
+    total ? [h("b", null, count(total)), (told.length > 1 ? told : parts).map((text) =>
+      h("span", { class: "decision" }, text))] : h("span", { class: "nil" }, "–"));
 }
 
 function legend() {

@@ -3,7 +3,7 @@
 import { h, mark, s, setText } from "./dom.js";
 import { duration, offset, plural } from "./format.js";
 import { Scale } from "./scale.js";
-import { about, result, sentence } from "./words.js";
+import { ENDS, about, result, sentence } from "./words.js";
 
 export const ROW = 24;
 const AXIS = 34;
@@ -109,7 +109,8 @@ export class Waterfall {
     const hues = this.story.lanes.map((lane) => lane.hue);
     return s("defs", null,
       s("pattern", { id: "hatch", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
-        s("rect", { class: "hatchground", width: 5, height: 5 }), s("rect", { class: "hatchline", width: 2, height: 5 })),
+        s("rect", { class: "hatchground", width: 5, height: 5 }),
+        s("rect", { class: "hatchline", width: 2, height: 5 })),
       [...new Set(hues)].map((hue) => s("linearGradient", { id: `fade${hue}`, class: `hue${hue}` },
         s("stop", { class: "full", offset: "0" }), s("stop", { class: "none", offset: "1" }))));
   }
@@ -143,13 +144,14 @@ export class Waterfall {
     const x2 = this.x(inside(to, Math.max(from.start_us, to.start_us)));
     const down = y2 > y1 ? 1 : -1;
     const end = y2 - down * 8;
+    const neck = end - down * 2;
     const path = Math.abs(x1 - x2) < 1 ? `M${x1} ${y1}V${end}`
       : `M${x1} ${y1}C${x1} ${(y1 + end) / 2} ${x2} ${(y1 + end) / 2} ${x2} ${end}`;
     const what = `${from.span_id} ${to.span_id}`;
     return s("g", { class: `join hue${to.lane.hue} ${caused ? "caused" : "linked"}`, "data-join": what },
       s("path", { class: "halo", d: path }), s("path", { class: "line", d: path }),
       s("circle", { cx: x1, cy: y1, r: 3 }),
-      caused ? s("path", { class: "head", d: `M${x2 - 4} ${end - down * 2}L${x2} ${end + down * 4}L${x2 + 4} ${end - down * 2}Z` })
+      caused ? s("path", { class: "head", d: `M${x2 - 4} ${neck}L${x2} ${end + down * 4}L${x2 + 4} ${neck}Z` })
         : s("circle", { cx: x2, cy: y2, r: 3 }));
   }
 
@@ -204,11 +206,13 @@ function laneHead(lane, go) {
   return h("div", { class: `lane hue${lane.hue}`, role: "presentation" },
     h("span", { class: "badge" }, lane.number),
     h("b", null, call ? `${call.from || "anonymous"} → ${call.to || "?"}` : "a call that is not kept any more"),
-    h("span", { class: "way" }, call ? call.trunks.join(" → ") : ""), cause);
+    h("span", { class: "way" }, call?.trunks.join(" → "), call?.end ? `; ${ENDS[call.end] ?? call.end}` : ""),
+    cause);
 }
 
 function rowOf(span, start) {
-  const said = `${sentence(span)} Begins at ${offset(span.start_us - start)} s. ${plural(span.messages.length, "message")}.`;
+  const said = `${sentence(span)} Begins at ${offset(span.start_us - start)} s. `
+    + `${plural(span.messages.length, "message")}.`;
   const name = h("span", { class: "spanname" }, mark(span.name === "transfer" ? "transfer" : span.kind),
     h("b", null, span.name), h("span", { class: "about" }, about(span)),
     span.links.length ? mark("link") : null);

@@ -2,7 +2,8 @@
 
 import { duration } from "./format.js";
 
-const ENDS = {
+/** What ended a dialog, or a call. */
+export const ENDS = {
   caller_bye: "the caller hung up", callee_bye: "the callee hung up", cancelled: "cancelled",
   timeout: "the peer did not answer any more", transferred: "transferred away",
   session_expired: "the session timer expired", shutdown: "sipproxy stopped", lost: "sipproxy lost it in a crash",
@@ -55,14 +56,16 @@ export function sentence(span) {
       const source = a(span, "sip.transfer.outcome_source") === "reported" ? ", as NOTIFY says" : "";
       const mode = a(span, "sip.transfer.mode");
       const how = { relay: ", REFER relayed", local: ", placed by sipproxy" }[mode] ?? "";
-      return `${capital(a(span, "sip.transfer.kind") ?? "a")} transfer${how}: ${told}${source}${status ? ` (${status})` : ""}.`;
+      const kind = capital(a(span, "sip.transfer.kind") ?? "a");
+      return `${kind} transfer${how}: ${told}${source}${status ? ` (${status})` : ""}.`;
     }
     default: {
       const direction = { SERVER: "from", CLIENT: "to" }[span.kind];
       const peer = direction && trunk ? ` ${direction} ${trunk}` : "";
       const carrier = a(span, "sip.trace.carrier");
       const decision = a(span, "sip.trace.decision");
-      const known = decision && carrier ? ` Trace ${decision}${carrier === "none" ? "" : ` by ${CARRIERS[carrier] ?? carrier}`}.` : "";
+      const by = carrier === "none" ? "" : ` by ${CARRIERS[carrier] ?? carrier}`;
+      const known = decision && carrier ? ` Trace ${decision}${by}.` : "";
       return `${span.name}${peer}${got}, ${lasted}.${known}`;
     }
   }

@@ -158,6 +158,7 @@ class World:
     reading: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     log: Notes = field(default_factory=Notes)
     page: Traversable = FOLDER / "page"
+    metrics: bytes = b""
     readers: list[FakeReader] = field(default_factory=list)
 
     def open_reader(self) -> Reader:
@@ -175,7 +176,7 @@ class World:
             readers=Readers(self.open_reader),
             keys=lambda text: int(text.removeprefix("key-")) if text.startswith("key-") else 999,
             matrix=lambda: {"trunks": {"sbc": {"arrived": {}, "rejected": {}, "returned": {}}}},
-            metrics=lambda accept: (f"# {accept}\n".encode(), "text/plain; version=0.0.4"),
+            metrics=lambda accept: (f"# {accept}\n".encode() + self.metrics, "text/plain; version=0.0.4"),
             state=lambda: self.state,
             command=self.command,
             page=self.page,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sipproxy.admin import readers
 from sipproxy.admin.http import WorkerState
 from sipproxy.admin.settings import AdminSettings
-from sipproxy.store import Query, StoreError, Story
+from sipproxy.store import Query, StoredMessage, StoreError, Story
 from sipproxy.store.summary import OVER
 from tests.unit.admin.support import TOKEN, Reply, Run, World, ask, call, opened
 
@@ -281,7 +281,7 @@ def test_a_story_is_found_by_an_id_with_any_character(run: Run, world: World) ->
         )
         async with opened(world, settings) as site:
             told = (await ask(site, f"/api/traces/{quote(ident, safe='')}")).json
-            assert told["id"] == ident
+            assert told["id"] == "0000000000000001"
             assert told["deep_links"] == {"Jaeger": f"http://j.example/trace/{'t' * 32}"}
             assert (told["raw"], told["truncated"], told["spans"], told["messages"]) == (False, False, [], [])
             assert [one["id"] for one in told["calls"]] == ["0000000000000001"]
@@ -305,7 +305,9 @@ def test_a_message_is_shown_as_it_was_only_where_that_is_set_and_leaves_a_line(
     run: Run, world: World
 ) -> None:
     world.raw["1", 7] = b"INVITE sip:+4915550001234@host SIP/2.0\r\n\r\n"
-    world.stories["1"] = Story(calls=[call()])
+    at = (7, 0, False, "UDP", "192.0.2.1:5060", "127.0.0.1:5060")
+    invite = StoredMessage(*at, "INVITE", "INVITE", 1, 0, "***34@host", "INVITE ...", 1, call().root_id, 0)
+    world.stories["1"] = Story(calls=[call()], messages=[invite])
 
     async def story() -> None:
         for closed in (
@@ -327,7 +329,8 @@ def test_a_message_is_shown_as_it_was_only_where_that_is_set_and_leaves_a_line(
             reply = await ask(site, "/api/traces/1/raw/7", token=TOKEN)
             assert (reply.status, reply.body) == (200, world.raw["1", 7])
             assert reply.headers["content-type"] == "text/plain; charset=utf-8"
-        facts = {"n": 7, "call_id": "1", "peer": "127.0.0.1"}
+        whose = {"trace_id": call().trace_id, "span_id": call().root_id, "call_id": "***34@host"}
+        facts = {"n": 7, **whose, "peer": "127.0.0.1"}
         assert world.log.lines == [("warning", "raw message shown", facts)]
 
     run(story())

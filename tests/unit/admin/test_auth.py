@@ -10,8 +10,10 @@ from sipproxy.admin.settings import AdminSettings
 from sipproxy.errors import StartError
 from tests.unit.admin.support import TOKEN, Run, World, address, ask, opened
 
-GUARDED = ("/api/calls", "/api/traces", "/api/traces/1", "/api/propagation", "/api/events", "/metrics")
-GUARDED += ("/api/calls/1/context", "/api/traces/1/raw/1", "/api/nothing", "/nothing")
+GUARDED = [
+    *("/api/calls", "/api/traces", "/api/traces/1", "/api/propagation", "/api/events", "/metrics"),
+    *("/api/calls/1/context", "/api/traces/1/raw/1", "/api/nothing", "/nothing"),
+]
 OPEN = ("/", "/app.js", "/healthz", "/readyz")
 WITH_TOKEN = AdminSettings(listen="127.0.0.1:0", token=TOKEN)
 

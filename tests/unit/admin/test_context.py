@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sipproxy.telemetry.attributes import Attributes
 from sipproxy.telemetry.record import CLIENT, PARENT_IS_REMOTE, SERVER, SpanRecord
 from tests.unit.admin.support import Run, World, ask, call, opened
 
@@ -13,7 +14,7 @@ IN, OUT, NEW = 11, 12, 13  # hashes of the legs' Call-IDs; the stand-in hashes `
 
 
 def span(number: int, name: str, kind: str, leg: str, key: int, start_ns: int, flags: int = 1) -> SpanRecord:
-    attributes = {"sip.leg": leg, "sip.call_id": f"masked-{key}"} if leg else {}
+    attributes: Attributes = {"sip.leg": leg, "sip.call_id": f"masked-{key}"} if leg else {}
     values = (TRACE, f"{number:016x}", "", flags, "vendor=1", name, kind, start_ns, 0, False, attributes)
     return SpanRecord(*values, (), 0, (), ROOT, key)
 

@@ -6,6 +6,7 @@ import json
 
 from sipproxy.admin.shapes import span_of, span_shape, step_of, story_shape
 from sipproxy.store import StoredMessage, Story
+from sipproxy.telemetry.attributes import Attributes
 from sipproxy.telemetry.ladder import Step
 from sipproxy.telemetry.record import PARENT_IS_REMOTE, SpanRecord
 from sipproxy.telemetry.tree import render
@@ -16,28 +17,17 @@ from tests.unit.telemetry.transfers import Transfer
 
 
 def message(
-    n: int, *, sent: bool, key: int = 0, spans: tuple[str, ...] = (), **more: object
+    n: int,
+    *,
+    sent: bool,
+    key: int = 0,
+    spans: tuple[str, ...] = (),
+    start: str = "INVITE",
+    status: int = 0,
+    text: str = "INVITE ...",
 ) -> StoredMessage:
-    values = {
-        "start": "INVITE",
-        "method": "INVITE",
-        "cseq": 1,
-        "status": 0,
-        "call_id": "c",
-        "text": "INVITE ...",
-    }
-    values |= {"number": 1, "root_id": "r", **more}  # type: ignore[dict-item]
-    return StoredMessage(
-        n,
-        WALL_NS + n * 1000,
-        sent,
-        "UDP",
-        "192.0.2.9:5060",
-        "127.0.0.1:5060",
-        call_key=key,
-        spans=spans,
-        **values,
-    )  # type: ignore[arg-type]
+    at = (n, WALL_NS + n * 1000, sent, "UDP", "192.0.2.9:5060", "127.0.0.1:5060")
+    return StoredMessage(*at, start, "INVITE", 1, status, "c", text, 1, "r", key, spans)
 
 
 def spans() -> list[SpanRecord]:
@@ -61,7 +51,7 @@ def test_an_open_span_has_no_end() -> None:
 
 
 def leg(span_id: str, trunk: str, key: int) -> SpanRecord:
-    attributes = {"sip.trunk": trunk, "sip.leg": "callee"}
+    attributes: Attributes = {"sip.trunk": trunk, "sip.leg": "callee"}
     values = ("t", span_id, "", 1, "", "dialog", "CLIENT", 1, 2, False, attributes)
     return SpanRecord(*values, (), 0, (), "r", key)
 

@@ -30,6 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "JOINED_S", 0.02)
     monkeypatch.setattr(hub, "STATE_S", 0.02)
     monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(module, "DRAINED_S", 0.1)
     monkeypatch.setattr(module, "_PAUSE_S", 0.02)
 
 
@@ -256,13 +257,28 @@ def test_a_restart_of_the_observer_is_lived_through(
     assert output.text.count("0000000000000001") == 2  # it ended meanwhile
 
 
-def test_a_proxy_that_is_gone_for_good_is_a_failure(
-    world: World, output: Output, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_proxy_that_has_drained_and_gone_is_no_failure(world: World, output: Output) -> None:
+    world.state = DRAINING
+    world.live.now = [call(1)]
     with served(world) as proxy:
 
         def story() -> None:
-            output.has("ready")
+            output.has("draining, 1 calls")
+            output.has("0000000000000001  talking")
+            proxy.stop()
+
+        with told_meanwhile(story, output, then_ctrl_c=False):
+            assert run("calls", "--follow", "--url", proxy.url) == 0
+
+
+def test_a_proxy_that_is_gone_for_good_is_a_failure(
+    world: World, output: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.live.now = [call(1)]
+    with served(world) as proxy:
+
+        def story() -> None:
+            output.has("0000000000000001  talking")
             proxy.stop()
 
         with told_meanwhile(story, output, then_ctrl_c=False):
@@ -279,7 +295,6 @@ def test_a_drain_is_watched_until_the_proxy_has_gone(world: World, output: Outpu
 
         def story() -> None:
             proxy.until(lambda: world.commands == [{"drain": True}])
-            proxy.do(lambda: setattr(world, "state", DRAINING))
             output.has("2 calls left")
             tell(proxy, ended=[call(1, state=OVER)])
             output.has("1 calls left")
@@ -300,7 +315,6 @@ def test_a_drain_is_watched_until_the_proxy_has_gone(world: World, output: Outpu
 
 def test_ctrl_c_stops_watching_a_drain_and_not_the_drain(world: World, output: Output) -> None:
     world.live.now = [call(1)]
-    world.state = DRAINING
     with served(world) as proxy:
 
         def story() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.unit.telemetry.facts import TRACE_ID
 
 SHOWN = f"""\
 call 0000000000000001  ***34 ▶ ***89  answered (200)
-     sbc ▶ carrier-a, set up in 2000 ms, talked 8.0 s
+     2023-11-14 22:13:20 UTC, sbc ▶ carrier-a, set up in 2000 ms, talked 8.0 s
 
 trace {TRACE_ID}
 INVITE SERVER 200                                          +0.0 ms     2000.0 ms
@@ -67,7 +68,7 @@ def test_json_is_what_the_api_says(world: World, capsys: pytest.CaptureFixture[s
     with served(world) as proxy:
         assert run("trace", "x", "--json", "--url", proxy.url) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["id"], len(told["spans"]), len(told["messages"])) == ("x", 5, 7)
+    assert (told["id"], len(told["spans"]), len(told["messages"])) == ("0000000000000001", 5, 7)
 
 
 def test_a_call_that_lasts_is_shown_with_what_is_open(
@@ -80,7 +81,7 @@ def test_a_call_that_lasts_is_shown_with_what_is_open(
         assert run("trace", "x", "--url", proxy.url) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "call 0000000000000001  ***34 ▶ ***89  answered (200), talking"
-    assert lines[1] == "     sbc ▶ carrier-a, transfers: 1, not sampled"
+    assert lines[1] == "     2023-11-14 22:13:20 UTC, sbc ▶ carrier-a, transfers: 1, not sampled"
     assert [line for line in lines if line.startswith("├─ dialog SERVER") and line.endswith(" open")]
     assert len(lines) == SHOWN.count("\n") - 8  # no ladder without messages
 
@@ -95,7 +96,8 @@ def test_that_there_is_more_is_said(world: World, capsys: pytest.CaptureFixture[
         assert run("trace", "x", "--url", proxy.url) == 0
     out = capsys.readouterr().out
     assert out.endswith("There is more than is shown here: ask for one trace or one call.\n")
-    assert "call 0000000000000002  somebody ▶ somebody  timeout, timeout\n     not sampled\n" in out
+    began = "     2023-11-14 22:13:20 UTC, not sampled\n"
+    assert f"call 0000000000000002  somebody ▶ somebody  timeout, timeout\n{began}" in out
 
 
 def test_an_unknown_id_is_a_failure(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,6 +151,17 @@ def test_there_is_colour_on_a_terminal_alone(world: World, monkeypatch: pytest.M
         with on_a_terminal() as drawn:
             assert run("trace", "x", "--url", proxy.url) == 0
         assert "\x1b[3" not in "".join(drawn)
+
+
+def test_a_terminal_without_arrows_gets_what_it_can_show(world: World, tmp_path: Path) -> None:
+    world.stories["x"] = a_story()
+    with (
+        served(world) as proxy,
+        (tmp_path / "out").open("w", encoding="latin-1") as file,
+        redirect_stdout(file),
+    ):
+        assert run("trace", "x", "--url", proxy.url) == 0
+    assert "INVITE (SDP)" in (tmp_path / "out").read_text("latin-1")
 
 
 def test_whoever_stops_reading_ends_it_quietly(world: World, capfd: pytest.CaptureFixture[str]) -> None:

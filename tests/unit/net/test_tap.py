@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from random import Random
+
 import pytest
 
+from sipproxy.b2bua.engine import Engine
+from sipproxy.b2bua.routing import Router
+from sipproxy.net.driver import Driver
+from sipproxy.net.resolver import Resolver
 from sipproxy.net.tap import MOST_BYTES, OTHER, Counts, Tap
+from sipproxy.net.transport import Transports
 from sipproxy.sip.flow import TCP, UDP, Flow, Listener
+from sipproxy.sip.ids import Ids
 from sipproxy.telemetry.parcel import Message, Parcel, pack, unpack
+from tests.unit.net.support import Run, arrived, datagram_socket, place
 
 SBC = Flow(UDP, "192.0.2.1", 5070, 0, 0)
 CARRIER = Flow(TCP, "2001:db8::2", 5060, 7, 1)
@@ -126,3 +136,41 @@ def test_copies_that_nobody_takes_are_bounded_and_the_rest_counted() -> None:
     assert len(tapped.tap.taken()) == fits
     tapped.tap.saw(INVITE, SBC, 2.0, sent=False)
     assert (len(tapped.tap.taken()), tapped.tap.bytes) == (1, 0)
+
+
+def test_a_driver_shows_it_what_comes_and_what_goes(run: Run) -> None:
+    """Also what gets no answer, and is no SIP at all."""
+
+    async def story() -> None:
+        transports = Transports()
+        counts: Counts = {}
+        driver = Driver(
+            transports,
+            Resolver(nameservers=[]),
+            clock=time.monotonic,
+            tell=lambda facts, sent_at: None,
+            complain=lambda event, facts: None,
+        )
+        await transports.open([(UDP, "127.0.0.1", 0)], receiver=driver, advertise=None)
+        (ours,) = transports.listeners
+        driver.tap = Tap(counts, lambda flow: "sbc", transports.listeners, wall_offset=time.time, copies=True)
+        router = Router.of({}, ())
+        driver.attach(Engine(transports.listeners, Ids(Random(1).randbytes), router, sample=lambda *_: False))
+        with datagram_socket() as peer:
+            host, port = place(peer)
+            rows = (
+                f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n"
+                f"To: <sip:{ours.sent_by}>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            )
+            question = f"OPTIONS sip:{ours.sent_by} SIP/2.0\r\n{rows}".encode()
+            for data in (b"no SIP at all\r\n\r\n", question):
+                peer.sendto(data, (ours.host, ours.port))
+            answer = await arrived(peer)
+        assert counts == {(OTHER, False, "sbc"): 1, ("OPTIONS", False, "sbc"): 1, ("2xx", True, "sbc"): 1}
+        taken = driver.tap.taken()
+        assert [message.data for message in taken] == [b"no SIP at all\r\n\r\n", question, answer]
+        assert {(message.peer, message.ours) for message in taken} == {(f"{host}:{port}", ours.sent_by)}
+        await driver.close()
+        await transports.close()
+
+    run(story())

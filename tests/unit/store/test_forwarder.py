@@ -38,8 +38,20 @@ def keeper(file: Path) -> Iterator[Keeper]:
     keeper.close()
 
 
+_made: list[Forwarder] = []
+
+
 def forwarder_to(sender: Scripted, file: Path, log: Lines, batch: int = 512) -> Forwarder:
-    return Forwarder(file, sender, batch=batch, every_s=1.0, log=log, jitter=lambda: 1.0)
+    forwarder = Forwarder(file, sender, batch=batch, every_s=1.0, log=log, jitter=lambda: 1.0)
+    _made.append(forwarder)
+    return forwarder
+
+
+@pytest.fixture(autouse=True)
+def _end() -> Iterator[None]:
+    yield
+    while _made:
+        _made.pop().close(0.0)
 
 
 def run(forwarder: Forwarder, now: float = 0.0) -> float:
@@ -372,6 +384,38 @@ def test_the_keeper_s_transaction_is_waited_for(keeper: Keeper, file: Path, log:
     timer.join()
     assert sender.arrived == list(range(512))
     assert log.events == []
+
+
+def test_a_batch_that_cannot_be_read_at_all_holds_up_nothing(keeper: Keeper, file: Path, log: Lines) -> None:
+    sender = Scripted()
+    forwarder = forwarder_to(sender, file, log)
+    keeper.add(spans(range(512)))
+    keeper.sql.execute("UPDATE outbox_rows SET data = x'00'")
+    run(forwarder, 0.0)
+    keeper.add(spans(range(512, 1024)))
+    run(forwarder, 1.0)
+    assert sender.arrived == list(range(512, 1024))
+    assert forwarder.figures()["dropped"] == 512
+    assert log.names == ["spans are dropped"]
+
+
+class Faulty(Scripted):
+    """Has a bug, for a while."""
+
+    def judge(self, numbers: list[int]) -> Outcome:
+        if len(self.sent) < 3:
+            raise ZeroDivisionError
+        return None
+
+
+def test_a_bug_is_told_and_loses_nothing(keeper: Keeper, file: Path, log: Lines) -> None:
+    sender = Faulty()
+    forwarder = forwarder_to(sender, file, log)
+    keeper.add(spans(range(512)))
+    assert [forwarder.step(now) for now in (0.0, 10.0)] == [0.5, 1.0]
+    run(forwarder, 20.0)
+    assert sender.arrived == list(range(512))
+    assert log.names == ["internal error", "collector is back"]
 
 
 # The thread

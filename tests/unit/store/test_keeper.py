@@ -22,7 +22,7 @@ def found(observer: Observer, **query: object) -> list[str]:
 def spans(observer: Observer, call: Call) -> list[tuple[str, str]]:
     story = observer.reader.story(call.root.span_id)
     assert story is not None
-    return [(span.name, span.kind) for span in story.spans]
+    return [(span.name, span.kind) for span in story.spans if span.root_id == call.root.span_id]
 
 
 def test_a_call_is_there_before_it_ends(worker: Worker, observer: Observer) -> None:
@@ -97,16 +97,14 @@ def test_a_restarted_observer_goes_on_with_the_calls_of_the_same_boot(
 
 def test_openings_of_spans_that_have_ended_do_nothing(worker: Worker, observer: Observer) -> None:
     call = Call()
-    parcel = worker.all(call.until_answered())
+    arriving = worker(call.arrives(), call.is_tried())
     stale = worker.openings()
-    observer.stores(parcel, worker(call.hangs_up(), at=10.0))
-    observer.restarts()  # and knows nothing of that call, which is over
+    observer.stores(arriving, worker(*call.is_answered()), worker(*call.is_acknowledged()))
+    observer.restarts()
     observer.takes(stale, 0)
     observer.keeper.commit()
-    observer.restarts()
-    observer.takes(Parcel(parcel.opened, [], [], []), 0)
-    observer.keeper.commit()
-    assert len(spans(observer, call)) == 5
+    assert len(spans(observer, call)) == 4
+    assert len(observer.restarts("second").lost) == 2
 
 
 def test_what_a_crash_left_open_is_closed_by_the_next_start(

@@ -135,7 +135,7 @@ def test_a_call_that_a_transfer_caused_is_transferred(worker: Worker, live: Live
 
 
 def test_links_lead_to_other_traces_alone(worker: Worker, live: LiveCalls) -> None:
-    call, transfer = Call(), None
+    call = Call()
     transfer = Transfer(call)
     call.origin.links = [ELSEWHERE, call.root.child(span_id())]
     live.take(worker.all(call.until_answered()))
@@ -174,7 +174,8 @@ def test_a_minute_after_its_end_a_call_is_gone(worker: Worker, live: LiveCalls) 
     key = KEYS(CALLEE_CALL_ID)
     assert live.take(worker(Call().arrives(69.9))).gone == []
     found = live.call_of_key(KEYS(call.request.call_id), ns(10))
-    assert found is not None and found.root_id == call.root.span_id
+    assert found is not None
+    assert found.root_id == call.root.span_id
     (gone,) = live.take(worker(Call().arrives(70.0))).gone
     assert gone.root_id == call.root.span_id
     assert live.call_of_key(key) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -344,6 +345,30 @@ def test_what_is_set_aside_is_kept_with_its_reason(keeper: Keeper, file: Path) -
     (row,) = keeper.sql.execute("SELECT destination, reason, span FROM outbox_refused")
     assert row == ("main", "HTTP 400", batch.spans[1])
     cursor.close()
+
+
+def test_a_row_that_cannot_be_read_holds_up_nothing(file: Path) -> None:
+    keeper = Keeper(file, batch=2)
+    keeper.add(spans(range(8)))
+    damaged = [b"", b"no marshal at all", marshal.dumps(7)]
+    for row, data in enumerate(damaged, 2):
+        keeper.sql.execute("UPDATE outbox_rows SET data = ? WHERE id = ?", (data, row))
+    cursor = Cursor(file, "main")
+    assert cursor.open()
+    found = []
+    while (batch := cursor.next(2, 1_000_000)) is not None:
+        found += numbers_in(batch) if batch.spans else []
+        cursor.arrived(batch)
+    assert found == [0, 1]
+    assert cursor.tally == (2, 0, 6, 0)
+    cursor.close()
+    keeper.close()
+
+
+def test_spans_whose_origin_is_missing_leave_without_it(keeper: Keeper, file: Path) -> None:
+    keeper.add(spans(range(2)))
+    keeper.sql.execute("DELETE FROM outbox_origins")
+    assert taken_by(file) == [0, 1]
 
 
 def test_a_huge_span_goes_alone(keeper: Keeper, file: Path) -> None:

@@ -78,7 +78,8 @@ def test_a_second_proxy_gets_a_folder_for_its_time(tmp_path: Path) -> None:
     ((level, _, facts),) = log.lines
     assert (level, facts["reason"]) == ("warning", "another sipproxy uses it")
     assert facts["instead"] == str(second.folder)
-    assert second.temporary and second.folder != first.folder
+    assert second.temporary
+    assert second.folder != first.folder
     (second.folder / "store.db").write_bytes(b"")
     second.close()
     assert not second.folder.exists()
@@ -121,10 +122,11 @@ sys.stdin.read()
 def test_a_folder_where_we_may_not_write(tmp_path: Path) -> None:
     program = """
 import os, sys
-os.setgid(65534); os.setuid(65534)
 from sipproxy.store.place import Place
 from sipproxy.store.settings import StoreSettings
 from tests.unit.store.support import Lines
+os.setgid(65534)
+os.setuid(65534)
 log = Lines()
 place = Place.open(StoreSettings(path=sys.argv[1]), log)
 ((level, _, facts),) = log.lines

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from sipproxy.telemetry.encode import encode_span
 from sipproxy.telemetry.masking import Masker
@@ -58,14 +59,14 @@ class Lines:
 
 
 def settings_for(
-    receiver: Receiver, *, every_ms: int = SOON_MS, batch: int = 512, timeout_s: float = 5.0
+    receiver: Receiver, *, every_ms: int = SOON_MS, timeout_s: float = 5.0, **more: Any
 ) -> TracingSettings:
     return TracingSettings(
         protocol=Protocol(receiver.protocol),
         endpoint=receiver.endpoint,
         timeout_s=timeout_s,
-        batch=batch,
         every_ms=every_ms,
+        **more,
     )
 
 

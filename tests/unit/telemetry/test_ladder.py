@@ -155,3 +155,8 @@ def test_whatever_comes_is_drawn(rows: list[tuple[int, str, str, str, str]], wid
         assert isinstance(line, Line)
         assert line.text.isprintable()
         assert len(line.text) <= width
+
+
+def test_a_message_that_came_just_before_its_span_began_came_with_it() -> None:
+    (_, line) = ladder([step(0.99, "a", US, "INVITE")], began_ns=10**6)
+    assert line.text.split()[0] == "+0.0"

@@ -67,7 +67,8 @@ def test_a_collector_that_nobody_vouches_for_gets_nothing(
     refusal = outlet.send(ENVELOPE, encoded(range(1)))
     outlet.close()
     assert isinstance(refusal, Refusal)
-    assert refusal.fault is Fault.AWAY
+    assert refusal.fault is Fault.SETUP
+    assert "CER" in refusal.reason
     assert receiver.asked == []
 
 

@@ -1,0 +1,180 @@
+"""Random lives of calls, cut into random parcels, sent again, interrupted: the store is always the same."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sipproxy.b2bua.events import Fact, Linked, Milestone, Transacted
+from sipproxy.propagation.context import TraceContext
+from sipproxy.store import Query
+from sipproxy.telemetry.parcel import Parcel
+from tests.unit.store.support import CALLEE_CALL_ID, Observer, Worker, exported, joined, ladder
+from tests.unit.telemetry.facts import Call, request, span_id
+from tests.unit.telemetry.transfers import Transfer
+
+Steps = list[tuple[list[Fact], list[Any], float]]  # facts, messages, when
+
+_LIVES = ("basic", "busy", "abandoned", "transferred", "outlasting", "changed", "elsewhere", "open")
+
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk is waited for
+_LARGE = [HealthCheck.too_slow, HealthCheck.large_base_example]  # a call has many parcels
+
+
+def life(kind: str, number: int) -> Steps:
+    """What one call does, from beginning to end (`open`: it does not end)."""
+    interaction_id = f"INT-{number}" if number % 2 else ""
+    first = request(call_id=f"call-{number}@192.0.2.1")
+    call = Call(trace_id=f"{number + 1:032x}", interaction_id=interaction_id, request=first)
+    if number % 3 == 0:
+        call.origin.links = [TraceContext(f"{number:032x}", span_id(), 1)]
+    until = [*zip(call.until_answered(), ladder(call), [0.0, 0.1, 0.5, 2.0, 2.1], strict=False)]
+    steps: Steps = [(facts, [*seen], at) for facts, seen, at in until]
+    if kind in ("busy", "abandoned"):
+        status = 486 if kind == "busy" else 487
+        ends = call.concludes(call.attempt, status, 1.0), call.concludes(call.root, status, 1.0)
+        if kind == "busy":
+            return [*steps[:3], ([*ends, call.is_forgotten()], [], 1.0)]
+        return [*steps[:3], ([ends[1], call.is_forgotten()], [], 1.0), ([ends[0]], [], 1.5)]
+    if kind in ("transferred", "outlasting"):
+        transfer = Transfer(call)
+        steps.append(([transfer.begins(3.0)], [], 3.0))
+        steps.append(([transfer.calls_target(3.2)], [], 3.2))
+        ends_ = [transfer.ends(at=6.0)]
+        concluded = [call.concludes(transfer.attempt, 200, 5.0, settled=True)]
+        steps.append((concluded, [], 5.0))
+        if kind == "outlasting":
+            return [*steps, (call.hangs_up(5.5), [], 5.5), (ends_, [], 6.0)]
+        steps.append((ends_, [], 6.0))
+    if kind == "changed":
+        change = call.caller_dialog.child(span_id())
+        leg = "UPDATE", "caller", "sbc", call.request.call_id, 8
+        steps.append(([Transacted(call.root, call.caller_dialog, change, None, 4.0, *leg)], [], 4.0))
+        steps.append(([call.concludes(change, 200, 4.1)], [], 4.1))
+    if kind == "elsewhere":
+        other = TraceContext("f" * 32, span_id(), 1)
+        steps.append(([Linked(call.caller_dialog.span_id, other)], [], 4.0))
+        steps.append(([Milestone(call.caller_dialog.span_id, "INFO", 4.0)], [], 4.0))
+    if kind == "open":
+        return steps
+    return [*steps, (call.hangs_up(10.0), ladder(call)[-1], 10.0)]
+
+
+def with_call_ids(steps: Steps, number: int) -> Steps:
+    """Of the other leg: in facts.py all calls have the same, in life no two at a time."""
+    other = CALLEE_CALL_ID[:-4] + f"{number:04}"
+    for facts, messages, _ in steps:
+        for fact in facts:
+            if getattr(fact, "call_id", None) == CALLEE_CALL_ID:
+                fact.call_id = other  # type: ignore[union-attr]
+        messages[:] = [
+            m._replace(data=m.data.replace(CALLEE_CALL_ID.encode(), other.encode())) for m in messages
+        ]
+    return steps
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[Parcel]:
+    """The smallest parcels, in an order in which they can come: calls go on at once."""
+    kinds = draw(st.lists(st.sampled_from(_LIVES), min_size=1, max_size=4))
+    left = [with_call_ids(life(kind, number), number) for number, kind in enumerate(kinds)]
+    worker, parcels = Worker(), []
+    while left:
+        steps = draw(st.sampled_from(left)) if len(left) > 1 else left[0]
+        facts, messages, at = steps.pop(0)
+        parcels.append(worker(*facts, at=at, messages=messages))
+        left = [steps for steps in left if steps]
+    return parcels
+
+
+def stored(observer: Observer, folder: Path) -> object:
+    """All that can be seen of the store, and what was exported."""
+    calls = observer.reader.search(Query(limit=200)).calls
+    stories = []
+    for call in calls:
+        story = observer.reader.story(call.root_id)
+        assert story is not None
+        spans = sorted(story.spans, key=lambda span: span.span_id)
+        seen = sorted(
+            (m.at_ns, m.start, m.method, m.cseq, m.sent, m.root_id, m.spans) for m in story.messages
+        )
+        stories.append((call, spans, seen, story.traces, [other.root_id for other in story.calls]))
+    told = sorted(exported(folder))
+    assert len(told) == len(set(told))
+    return stories, told
+
+
+def one_by_one(parcels: list[Parcel]) -> object:
+    """The plainest way: each parcel a commit, no trouble."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as name:
+        folder = Path(name)
+        observer = Observer(folder)
+        observer.begin()
+        for parcel in parcels:
+            observer.stores(parcel)
+        found = stored(observer, folder)
+        observer.close()
+        return found
+
+
+def with_trouble(parcels: list[Parcel], data: st.DataObject) -> object:
+    """Cut anew; observers die between and behind commits, and parcels come again."""
+    cut: list[Parcel] = []
+    while parcels:
+        count = data.draw(st.integers(1, 4), label="in one parcel")
+        cut.append(joined(parcels[:count]))
+        parcels = parcels[count:]
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as name:
+        folder = Path(name)
+        observer = Observer(folder)
+        last = observer.begin().last
+        acknowledged, number = 0, 1
+        while acknowledged < len(cut):
+            if number > len(cut) or data.draw(st.booleans(), label="commit"):
+                assert observer.keeper.commit()
+                acknowledged = number - 1
+            if data.draw(st.integers(0, 5), label="dies at 0") == 0:
+                last = observer.restarts().last
+                again = data.draw(st.integers(0, 2), label="acknowledgements that did not arrive")
+                number = acknowledged = max(0, acknowledged - again)
+                number += 1
+            if number <= len(cut):
+                if number > last:  # as the observer does: LiveCalls does not see what the store has
+                    assert observer.takes(cut[number - 1], number)
+                else:
+                    nothing = observer.live.take(Parcel([], [], [], []))
+                    assert not observer.keeper.keep("first", number, cut[number - 1], nothing)
+                number += 1
+        found = stored(observer, folder)
+        observer.close()
+        return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=_LARGE)
+@given(lives(), st.data())
+def test_whatever_happens_the_same_is_in_the_store(parcels: list[Parcel], data: st.DataObject) -> None:
+    assert with_trouble(parcels, data) == one_by_one(parcels)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=_LARGE)
+@given(lives(), st.integers(0, 40))
+def test_each_span_ends_once_whenever_the_signalling_process_dies(parcels: list[Parcel], upto: int) -> None:
+    told = joined(parcels[:upto])
+    begun = {span.span_id for span in (*told.opened, *told.finished)}
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as name:
+        folder = Path(name)
+        observer = Observer(folder)
+        observer.begin()
+        for parcel in parcels[:upto]:
+            observer.stores(parcel)
+        observer.restarts("second")
+        ended = [span for _, span in exported(folder)]
+        assert sorted(ended) == sorted(begun)
+        calls = observer.reader.search(Query(limit=200)).calls
+        assert all(call.state == "over" and call.outcome for call in calls)
+        assert sum(call.spans for call in calls) == len(begun)
+        observer.close()
