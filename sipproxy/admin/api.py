@@ -96,7 +96,9 @@ class Api:
             # A call that changes meanwhile is told as it then is; the event of that change comes after `seq`.
             parts.append(encode([live_row(call) for call in chosen[start : start + _SLICE]])[1:-1])
             await asyncio.sleep(0)
-        return Answer(b'{"calls":[%s],"total":%d,"seq":%d}' % (b",".join(parts), total, seq))
+        now_us = self._now_ns() // 1000
+        told = b'{"calls":[%s],"total":%d,"seq":%d,"now_us":%d}'
+        return Answer(told % (b",".join(parts), total, seq, now_us))
 
     async def context(self, asked: Asked) -> Answer:
         """The trace context to go on with in a live call."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from ..b2bua.routing import is_ip
 from ..sip.flow import Flow, Listener, join_host
 from ..telemetry.parcel import Message
 
@@ -36,7 +37,7 @@ class Tap:
     __slots__ = (
         "_copies",
         "_counts",
-        "_listeners",
+        "_ours",
         "_trunk_of",
         "_waiting",
         "_wall_offset",
@@ -55,7 +56,7 @@ class Tap:
     ) -> None:
         self._counts = counts
         self._trunk_of = trunk_of
-        self._listeners = listeners
+        self._ours = [_address_of(listener) for listener in listeners]
         self._copies = copies
         self._wall_offset = wall_offset
         self._waiting: list[tuple[float, bool, Flow, bytes]] = []
@@ -82,15 +83,22 @@ class Tap:
         """What has gathered since the last time."""
         offset_ns = int(self._wall_offset() * 1e9)
         waiting, self._waiting, self.bytes = self._waiting, [], 0
-        listeners = self._listeners
+        ours = self._ours
         return [
             Message(
                 int(now * 1e9) + offset_ns,
                 sent,
                 flow.transport,
                 place(flow.host, flow.port),
-                listeners[flow.listener].sent_by,
+                ours[flow.listener],
                 data,
             )
             for now, sent, flow, data in waiting
         ]
+
+
+def _address_of(listener: Listener) -> str:
+    """host:port with an address, also where we are known by a name; a wildcard says nothing."""
+    host = listener.sent_by.rpartition(":")[0]
+    bound = place(listener.host, listener.port)
+    return listener.sent_by if is_ip(host.strip("[]")) or bound.startswith(("0.0.0.0:", "[::]:")) else bound

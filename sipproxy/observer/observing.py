@@ -56,7 +56,7 @@ class Observer:
         self._masker = Masker(orders.privacy)
         self._place = Place(orders.folder, orders.key)
         self._keys = CallKeys(orders.key)
-        self._wire = Wire(self._masker)
+        self._wire = self._open_wire()
         self._live = LiveCalls(1, self._keys)
         self._last = 0  # parcel that the store had before us
         self._begun = False
@@ -90,12 +90,16 @@ class Observer:
 
     # Parts, and what to do without one
 
+    def _open_wire(self) -> Wire:
+        """One for each thread."""
+        return Wire(self._masker, call_ids=self._orders.call_ids, traceparents=self._orders.traceparents)
+
     def _open_keeper(self) -> Keeper:
         orders = self._orders
         return Keeper(
             self._place,
             orders.store,
-            Wire(self._masker) if orders.store.messages else None,
+            self._open_wire() if orders.store.messages else None,
             self._keys,
             self._outbox,
             self._log,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
+from urllib.parse import urlsplit
 
 from ..admin.settings import AdminSettings
 from ..errors import LocalProtocolError
@@ -32,11 +33,21 @@ class Orders:
     admin: AdminSettings
     privacy: PrivacySettings
     hep: HepSettings
+    call_ids: tuple[str, ...] = ()  # headers by which trunks join legs
+    traceparents: tuple[str, ...] = ()  # further names of traceparent
     log_level: str = "info"
 
     @classmethod
-    def of(cls, settings: Settings, place: Place, *, boot: str, version: str, log_level: str) -> Self:
-        """Of the settings what is for the observer."""
+    def of(
+        cls, settings: Settings, place: Place, *, boot: str, version: str, log_level: str, page: str = ""
+    ) -> Self:
+        """Of the settings what is for the observer. `page`: where the last observer had its page, which stays
+        there also when it was the kernel that chose the port.
+        """
+        trunks = settings.trunks.values()
+        admin, address = settings.admin, urlsplit(page).netloc
+        if address and (admin.address or "").endswith(":0"):
+            admin = replace(admin, listen=address)
         return cls(
             boot,
             version,
@@ -45,9 +56,11 @@ class Orders:
             place.key,
             settings.tracing,
             settings.store,
-            settings.admin,
+            admin,
             settings.privacy,
             settings.hep,
+            tuple({trunk.call_id_header for trunk in trunks if trunk.call_id_header}),
+            tuple({name for trunk in trunks for name in trunk.trace.aliases}),
             log_level,
         )
 

@@ -46,6 +46,7 @@ _ID_PART = re.compile(
     + rf"|{_PLUS}|\d{{6,}}",
     re.IGNORECASE,
 )
+_ESCAPED_DIGIT = re.compile("%3([0-9])")
 _LETTER = re.compile("[a-f]", re.IGNORECASE)
 _ONLY_VISUAL = str.maketrans("", "", "+-.() ")  # RFC 3966 section 3: separators without meaning
 
@@ -108,6 +109,7 @@ class Masker:
         text = clean(_cut(text))
         if self._shown:
             return text
+        text = _bare(text)
         if ":" in text and ("@" in text or "<" in text or "tel:" in text.lower()):
             text = _QUOTED_NAME.sub(_HIDDEN, text)
             text = _BARE_NAME.sub(rf"\1\2{_HIDDEN} ", text)
@@ -116,7 +118,7 @@ class Masker:
 
     def _mask_id(self, text: str) -> str:
         text = clean(_cut(text))
-        return text if self._shown else _ID_PART.sub(self._replace_in_id, text)
+        return text if self._shown else _ID_PART.sub(self._replace_in_id, _bare(text))
 
     def _replace_user(self, found: re.Match[str]) -> str:
         scheme, user, tel, number = found.groups()
@@ -140,6 +142,11 @@ def clean(text: str) -> str:
         return text
     text = text.encode("utf-8", "replace").decode()
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _bare(text: str) -> str:
+    """With escaped digits as digits: `%34%39` is 49 to whoever reads it."""
+    return _ESCAPED_DIGIT.sub(r"\1", text) if "%3" in text else text
 
 
 def _cut(text: str) -> str:

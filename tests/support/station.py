@@ -74,7 +74,7 @@ class Station:
         self.settings = dataclasses.replace(settings, **given)
         self.boot = str(uuid.uuid4())
         self._letters = self.boot[:8].translate(_TO_LETTERS)  # digits in a row could be a phone number
-        self.page = ""
+        self.page = self._last_page = ""
         self.asked: list[dict[str, Any]] = []
         self.log_level = "info"
         self._first_wait_s = first_wait_s
@@ -121,14 +121,19 @@ class Station:
 
     def _orders(self) -> Orders:
         return Orders.of(
-            self.settings, self.place, boot=self.boot, version=__version__, log_level=self.log_level
+            self.settings,
+            self.place,
+            boot=self.boot,
+            version=__version__,
+            log_level=self.log_level,
+            page=self._last_page,
         )
 
     def _wall_offset(self) -> float:
         return time.time() - time.monotonic()
 
     def _page_is(self, address: str) -> None:
-        self.page = address
+        self.page = self._last_page = address
 
     # Calls
 

@@ -239,12 +239,14 @@ def test_calls_that_end_while_it_is_away_are_not_live_when_it_is_back(tmp_path: 
             calls = it.begins(20)
             await it.everything_is_stored()
             await it.until(lambda: it.page)
+            address = it.page
             pid, it.page = await it.observer(), ""
             os.kill(pid, signal.SIGKILL)
             await it.until(lambda: it.supervisor.pid is None)
             it.end(calls[:15])
             await it.everything_is_stored()
             assert (await it.asks("/api/calls"))["total"] == 5
+            assert it.page == address
             it.end(calls[15:])
         assert {(call.state, call.outcome) for call in stored_calls(it.place)} == {("over", "answered")}
         assert len(stored_calls(it.place)) == 20

@@ -99,6 +99,17 @@ def test_two_traces_that_meet_are_linked_and_others_can_be_gone_to(desk: Sheet, 
     expect(page.locator(".span")).to_have_count(14)
 
 
+def test_a_call_whose_messages_are_not_kept_can_be_read_all_the_same(desk: Sheet, api: FakeApi) -> None:
+    api.stories["bare"] = {**STORIES["blind"], "messages": []}
+    page = desk.page
+    go(page, "call/bare")
+    expect(page.get_by_text("No message of this call is kept.")).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("l")
+    page.keyboard.press("j")
+    expect(page.locator(".span[aria-selected=true]")).to_have_count(1)
+
+
 def test_a_failure_shows_without_its_colour(desk: Sheet) -> None:
     page = desk.page
     go(page, "call/failed")

@@ -61,6 +61,7 @@ export class Ladder {
       add(element, ROW);
       before = message;
     }
+    if (!children.length) add(h("p", { class: "hint" }, "No message of this call is kept."), 0);
     this.height = y;
     this.rows.replaceChildren(...children);
     this.label.textContent = plural(story.messages.length, "message");

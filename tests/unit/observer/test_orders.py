@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from sipproxy.admin.settings import AdminSettings
+from sipproxy.b2bua.settings import TrunkSettings
 from sipproxy.config import Settings
 from sipproxy.errors import LocalProtocolError
 from sipproxy.observer.orders import Orders
+from sipproxy.propagation.settings import TrunkTrace
 from sipproxy.store.place import Place
 from sipproxy.telemetry.settings import TracingSettings
 
@@ -34,6 +37,33 @@ def test_a_relative_folder_is_told_as_it_is_meant(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     given = Orders.of(Settings(), Place(Path("state"), b""), boot="b1", version="1", log_level="info")
     assert given.folder == tmp_path / "state"
+
+
+def test_headers_that_the_operator_named_are_known() -> None:
+    trunks = {
+        "a": TrunkSettings(address="192.0.2.1:5060", call_id_header="X-Leg"),
+        "b": TrunkSettings(address="192.0.2.2:5060", trace=TrunkTrace(aliases=("X-Trace",))),
+    }
+    place = Place(Path("state"), b"")
+    given = Orders.of(Settings(trunks=trunks), place, boot="b1", version="1", log_level="info")
+    assert given.call_ids == ("X-Leg",)
+    assert {*given.traceparents} == {"X-Traceparent", "X-Trace"}
+
+
+@pytest.mark.parametrize(
+    ("listen", "page", "told"),
+    [
+        ("127.0.0.1:0", "", "127.0.0.1:0"),
+        ("127.0.0.1:0", "http://127.0.0.1:40000", "127.0.0.1:40000"),
+        ("[::1]:0", "http://[::1]:40000", "[::1]:40000"),
+        ("127.0.0.1:8060", "http://127.0.0.1:8060", "127.0.0.1:8060"),
+        ("off", "", "off"),
+    ],
+)
+def test_the_page_stays_where_it_was(listen: str, page: str, told: str) -> None:
+    settings, place = Settings(admin=AdminSettings(listen=listen)), Place(Path("state"), b"")
+    given = Orders.of(settings, place, boot="b1", version="1", log_level="info", page=page)
+    assert given.admin.listen == told
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", pickle.dumps({"boot": "b1"})])

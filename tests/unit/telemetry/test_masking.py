@@ -224,3 +224,10 @@ def test_long_texts_are_masked_and_not_kept(mask: Callable[[str], str]) -> None:
 
     assert references_kept(f"short {mask!r} 4915550001234") > 0
     assert references_kept(f"{'long' * 1000} 4915550001234") == 0
+
+
+def test_escaped_digits_are_digits() -> None:
+    masker = Masker(PrivacySettings())
+    assert masker.mask_id("%34%39%31%35%35%35%30@h") == "***50@h"
+    assert masker.mask_text("to 49%3155500") == "to ***00"
+    assert masker.mask_id("a%2Fb%3f1") == "a%2Fb%3f1"  # others stay
