@@ -27,14 +27,17 @@ from sipproxy.store.reader import Reader
 from sipproxy.store.settings import StoreSettings
 from sipproxy.telemetry.attributes import Attributes
 from sipproxy.telemetry.callkey import CallKeys
-from sipproxy.telemetry.parcel import OVER, Note, Parcel, pack, unpack
+from sipproxy.telemetry.masking import Masker
+from sipproxy.telemetry.parcel import OVER, Message, Note, Parcel, pack, unpack
 from sipproxy.telemetry.record import CLIENT, INTERNAL, SERVER, SpanRecord
+from sipproxy.telemetry.settings import PrivacySettings
+from sipproxy.telemetry.wire import Wire
 
 SPANS = 1_000_000
 _SPANS_PER_CALL = 5
 _GOING_ON = 500
 _IN_PARCEL = 100  # records: some 64 kB
-_PARCELS_IN_COMMIT = 16
+_PARCELS_IN_COMMIT = 40  # as many as the observer takes when it lags behind
 _BEGAN_NS = 1_700_000_000 * 10**9
 _RARE = 5  # calls among all that a rare filter finds: old ones
 _TRIES = 7
@@ -48,6 +51,34 @@ class Row(NamedTuple):
     unit: str
     goal: str = ""
 
+
+_LADDERS = 2000
+_DIALOGUE = (
+    ("INVITE", "INVITE", 1),
+    ("100 Trying", "INVITE", 1),
+    ("180 Ringing", "INVITE", 1),
+    ("200 OK", "INVITE", 1),
+    ("ACK", "ACK", 1),
+    ("BYE", "BYE", 2),
+    ("200 OK", "BYE", 2),
+)
+_HEADERS = """\
+{line}
+Via: SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bK-{branch};rport
+Max-Forwards: 70
+From: "Jane Roe" <sip:+4915550001234@192.0.2.7>;tag={tag}
+To: <sip:+4915550009999@192.0.2.9>
+Call-ID: {call_id}
+CSeq: {cseq} {method}
+Contact: <sip:jane@192.0.2.7:5060>
+Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, NOTIFY, INFO, PRACK, UPDATE
+Supported: replaces, timer, 100rel
+User-Agent: bench/1.0
+Content-Type: application/sdp
+Content-Length: {length}
+
+"""
+_SDP = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
 
 Piece = tuple[list[SpanRecord], list[SpanRecord], list[Note]]
 
@@ -73,7 +104,10 @@ def measure(spans: int = SPANS) -> list[Row]:
     """All figures, on a store in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="bench-store-") as folder:
         place = Place(Path(folder), bytes(range(32)))
-        return [*_write(place, spans // _SPANS_PER_CALL), *_search(place, spans // _SPANS_PER_CALL)]
+        calls = spans // _SPANS_PER_CALL
+        rows = [*_write(place, calls), *_search(place, calls)]
+    with tempfile.TemporaryDirectory(prefix="bench-store-") as folder:
+        return [*rows, *_ladders(Place(Path(folder), bytes(range(32))))]
 
 
 def _write(place: Place, calls: int) -> Iterator[Row]:
@@ -105,6 +139,60 @@ def _write(place: Place, calls: int) -> Iterator[Row]:
     yield Row("store: spans/s with the live calls", spans / (keeping + following), "spans/s")
     yield Row("store: slowest commit", slowest * 1000, "ms")
     yield Row("store: bytes per span", figures["bytes"] / spans, "bytes")
+
+
+def _ladders(place: Place) -> Iterator[Row]:
+    """Masking included: 14 messages a call, each of 400 to 900 bytes."""
+    keys = CallKeys(place.key)
+    wire = Wire(Masker(PrivacySettings()))
+    keeper = Keeper(place, StoreSettings(), wire, keys, None, Quiet())
+    live = LiveCalls(keeper.begin("bench").next_number, keys)
+    spent = 0.0
+    for number in range(_LADDERS):
+        opened: list[SpanRecord] = []
+        finished: list[SpanRecord] = []
+        notes: list[Note] = []
+        for piece in _call(4 * number + 101, _LADDERS, random.Random(number), keys):
+            opened += piece[0]
+            finished += piece[1]
+            notes += piece[2]
+        parcel = Parcel(opened, finished, notes, _messages(opened[0], opened[1]))
+        changes = live.take(parcel)
+        before = time.process_time()
+        keeper.keep("bench", number + 1, parcel, changes)
+        if number % 20 == 19:
+            keeper.commit()
+        spent += time.process_time() - before
+    keeper.maintain(_BEGAN_NS)
+    figures = keeper.figures()
+    keeper.close()
+    assert figures["messages"] == 14 * _LADDERS
+    yield Row("store: calls/s with spans and ladder", _LADDERS / spent, "calls/s")
+    yield Row("store: bytes per call with its ladder", figures["bytes"] / _LADDERS, "bytes")
+
+
+def _messages(caller: SpanRecord, callee: SpanRecord) -> list[Message]:
+    found = []
+    for start, method, cseq in _DIALOGUE:
+        for sent, leg in ((False, caller), (True, callee)):
+            line = (
+                f"{start} sip:+4955500{cseq}@192.0.2.9:5060 SIP/2.0"
+                if start == method
+                else f"SIP/2.0 {start}"
+            )
+            body = _SDP if start in ("INVITE", "200 OK") and method == "INVITE" else ""
+            text = _HEADERS.format(
+                line=line,
+                branch=leg.span_id,
+                tag=leg.trace_id[:8],
+                call_id=leg.attributes["sip.call_id"],
+                cseq=cseq,
+                method=method,
+                length=len(body),
+            )
+            data = text.replace("\n", "\r\n").encode() + body.encode()
+            found.append(Message(caller.start_ns, sent, "UDP", "192.0.2.7:5060", "192.0.2.1:5060", data))
+    return found
 
 
 def _search(place: Place, calls: int) -> Iterator[Row]:

@@ -59,6 +59,7 @@ class Telling:
         self._sink = sink
         self._orderly = orderly
         self._level = "info"
+        self._page = ""
         self._masker = Masker(settings.privacy)
         self._lines = LineWriter()
         self.log: Log = open_log(
@@ -90,7 +91,7 @@ class Telling:
             hello={"boot": self._boot, "version": __version__, "region": settings.region},
             state=self._state,
             command=self._commanded,
-            page=self._orderly.page,
+            page=self._page_is,
             log=self.log,
             most_spans=settings.tracing.max_queue,
         )
@@ -136,9 +137,12 @@ class Telling:
 
     def _orders(self) -> Orders:
         assert self._place is not None
-        return Orders.of(
-            self._settings, self._place, boot=self._boot, version=__version__, log_level=self._level
-        )
+        about = {"boot": self._boot, "version": __version__, "log_level": self._level, "page": self._page}
+        return Orders.of(self._settings, self._place, **about)
+
+    def _page_is(self, address: str) -> None:
+        self._page = address  # the next observer has it there again
+        self._orderly.page(address)
 
     def _state(self) -> dict[str, Any]:
         engine, tap = self._engine, self._tap

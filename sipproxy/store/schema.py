@@ -20,7 +20,7 @@ from .dictionary import DICTIONARY
 from .packing import Packer
 from .version import APPLICATION, VERSION, version_of
 
-ERA_BITS = 17  # 131,072 calls: some 10 MB of names
+ERA_BITS = 13  # 8,192 calls: a megabyte of names, which a commit writes once at most
 CHECKPOINT_PAGES = 1000  # 4 MB
 _BUSY_S = 10.0
 _BROKEN_KEPT = 3

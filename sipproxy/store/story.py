@@ -7,7 +7,7 @@ to those that are linked with them, as far as a page can show.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ..telemetry.record import SpanRecord
 from . import StoredMessage, Story
@@ -18,6 +18,12 @@ from .packing import Packer
 from .summary import CallSummary
 
 MOST_CALLS, MOST_SPANS, MOST_MESSAGES = 50, 5000, 5000
+
+_ERAS = """
+WITH RECURSIVE eras (n) AS (SELECT ?1 UNION ALL SELECT n - 1 FROM eras WHERE n > ?2)
+SELECT n FROM eras WHERE EXISTS (SELECT 1 FROM names WHERE era = n AND key = ?3)
+"""  # the newest first
+_IN_ERA = "SELECT call FROM names WHERE era = ? AND key = ? ORDER BY call DESC LIMIT ?"
 
 
 class Telling:
@@ -33,7 +39,7 @@ class Telling:
         self._story = Story()
         self._calls: dict[int, CallSummary] = {}
         first, last = sql.execute(RANGE).fetchone()
-        self._eras = [] if first is None else [*range(era_of(last), era_of(first) - 1, -1)]
+        self._oldest, self._newest = era_of(first or 0), era_of(last or 0)
 
     def tell(self, names: Iterable[int]) -> Story | None:
         """None: nothing is known of it."""
@@ -68,14 +74,7 @@ class Telling:
 
     def _add(self, names: Iterable[int]) -> list[CallSummary]:
         """The calls of these names that are not here yet; the newest, where there is no room for all."""
-        numbers: set[int] = set()
-        for name in names:
-            for era in self._eras:
-                rows = self._sql.execute(
-                    "SELECT call FROM names WHERE era = ? AND key = ? ORDER BY call DESC LIMIT ?",
-                    (era, name, len(self._calls) + MOST_CALLS + 1),
-                )
-                numbers.update(number for (number,) in rows if number not in self._calls)
+        numbers = {number for name in names for number in self._named(name)} - self._calls.keys()
         room = MOST_CALLS - len(self._calls)
         self._story.truncated = self._story.truncated or len(numbers) > room
         added = []
@@ -90,6 +89,16 @@ class Telling:
                 continue
             added.append(call)
         return added
+
+    def _named(self, name: int) -> Iterator[int]:
+        """The newest calls that have this name: one more than there can be room for."""
+        left = MOST_CALLS + 1
+        for (era,) in self._sql.execute(_ERAS, (self._newest, self._oldest, name)):
+            found = self._sql.execute(_IN_ERA, (era, name, left)).fetchall()
+            yield from (number for (number,) in found)
+            left -= len(found)
+            if not left:
+                return
 
     def _add_spans(self, call: CallSummary) -> None:
         """Those that have ended, and those that are open."""

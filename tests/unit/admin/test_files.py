@@ -21,8 +21,10 @@ def page(tmp_path: Path) -> Page:
 
 @pytest.mark.parametrize(
     ("accepted", "packed"),
-    [("gzip, deflate, br", True), ("br;q=1, gzip;q=0.5", True), ("GZIP", True)]
-    + [("", False), ("br", False), ("gzip;q=0", False), ("gzip; q=0.0", False), ("identity", False)],
+    [
+        *(("gzip, deflate, br", True), ("br;q=1, gzip;q=0.5", True), ("GZIP", True)),
+        *(("", False), ("br", False), ("gzip;q=0", False), ("gzip; q=0.0", False), ("identity", False)),
+    ],
 )
 def test_a_file_goes_packed_to_whoever_takes_that(page: Page, accepted: str, packed: bool) -> None:
     answer = page.answer(Asked("GET", "/", {"Accept-Encoding": accepted}))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sipproxy.store import Changes, Query
+from sipproxy.store.schema import ERA_BITS
 from sipproxy.store.summary import OUTCOMES, CallSummary
 from sipproxy.telemetry.parcel import Parcel
 from tests.unit.store.support import KEYS, Observer, Worker, ns
@@ -117,7 +118,7 @@ def test_many_calls_of_one_id_come_page_by_page(observer: Observer) -> None:
 
 def test_an_id_is_found_in_every_era(observer: Observer) -> None:
     same = "a" * 32
-    far = [1, 2, (1 << 17) + 1, (1 << 17) + 2, (5 << 17) + 3]
+    far = [1, 2, (1 << ERA_BITS) + 1, (1 << ERA_BITS) + 2, (5 << ERA_BITS) + 3]
     put(observer, [call_of(number, number, traces=(same,)) for number in far])
     assert [*itertools.chain(*pages(observer, id=same, limit=2))] == far[::-1]
 
