@@ -12,10 +12,13 @@ from .summary import CallSummary
 
 
 class Batch:
-    """`last`: the number of the last parcel that is in the store or in here."""
+    """`last`: the number of the last parcel that is in the store or in here. `told_again`: the worker has told
+    what is open to an observer that began later, so the journal may have what an opening here is of.
+    """
 
-    def __init__(self, last: int) -> None:
+    def __init__(self, last: int, *, told_again: bool = False) -> None:
         self.last = last
+        self.told_again = told_again
         self.empty = True
         self.heard_ns = 0  # the latest moment that anything tells of
         self.calls: dict[int, CallSummary] = {}  # by number, as they are after the last parcel
@@ -32,6 +35,7 @@ class Batch:
         """`number` 0: openings told again."""
         self.empty = False
         self.last = max(self.last, number)
+        self.told_again = self.told_again or (not number and bool(parcel.opened))
         numbers: dict[str, int] = {}
         for call in chain(changes.added, changes.changed, changes.ended, changes.late):
             self.calls[call.number] = call
@@ -51,7 +55,7 @@ class Batch:
         for record in parcel.finished:
             self._hear(record.end_ns)
             owner = numbers[record.root_id]
-            if self.opened.pop(record.span_id, None) is None or self.again:
+            if self.opened.pop(record.span_id, None) is None or self.told_again:
                 self.closed.append((owner, key_of(record.span_id)))
             self.finished.setdefault(owner, []).append(record)
             self.records.append(record)

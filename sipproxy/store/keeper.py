@@ -114,9 +114,9 @@ class Keeper:
                     break
             else:
                 self._last = batch.last
-                self._batch = Batch(self._last)
+                self._batch = Batch(self._last, told_again=batch.told_again)
                 return True
-        self._batch = Batch(self._last)
+        self._batch = Batch(self._last, told_again=batch.told_again)
         return False
 
     def maintain(self, now_ns: int) -> bool:

@@ -107,6 +107,19 @@ def test_openings_of_spans_that_have_ended_do_nothing(worker: Worker, observer: 
     assert len(observer.restarts("second").lost) == 2
 
 
+def test_what_was_told_again_leaves_the_journal_though_it_is_opened_and_ended_in_a_later_batch(
+    worker: Worker, observer: Observer
+) -> None:
+    call = Call()
+    opening = worker.all(call.until_answered())
+    observer.takes(worker.openings(), 0)
+    observer.keeper.commit()
+    observer.takes(opening, 1)  # what the observer before had not acknowledged
+    observer.takes(worker.all([call.hangs_up(), [call.is_forgotten()]]), 2)
+    observer.keeper.commit()
+    assert observer.restarts("second").lost == []
+
+
 def test_what_a_crash_left_open_is_closed_by_the_next_start(
     worker: Worker, observer: Observer, tmp_path: Path
 ) -> None:
