@@ -6,10 +6,12 @@ COPY sipproxy ./sipproxy
 RUN python -m venv /opt/sipproxy && /opt/sipproxy/bin/pip install --no-cache-dir .
 
 FROM python:3.12-slim-bookworm
-RUN useradd --system --no-create-home --shell /usr/sbin/nologin sipproxy
+RUN useradd --system --no-create-home --shell /usr/sbin/nologin sipproxy \
+    && install -d -o sipproxy -g sipproxy -m 750 /var/lib/sipproxy
 COPY --from=build /opt/sipproxy /opt/sipproxy
 COPY config/sipproxy.yaml /etc/sipproxy/sipproxy.yaml
-ENV PATH=/opt/sipproxy/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/opt/sipproxy/bin:$PATH PYTHONUNBUFFERED=1 STATE_DIRECTORY=/var/lib/sipproxy
+VOLUME /var/lib/sipproxy
 USER sipproxy
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["sipproxy"]

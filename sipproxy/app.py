@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -107,7 +108,9 @@ def _run(options: argparse.Namespace) -> int:
         print("listening on", *server.transports.listeners, flush=True)
         server.page.add_done_callback(lambda page: print("page at", page.result(), flush=True))
         await server.wait()
+        server.ignore_signals()  # the last ones must not spoil a clean end
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is there yet that could be read again
     uvloop.run(serve())
     return GOOD
 

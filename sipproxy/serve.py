@@ -44,6 +44,7 @@ class Server:
         self, loaded: Loaded, *, sink: SpanSink | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._loaded = loaded
+        self._in_force = loaded.settings  # of what needs a restart
         self._clock = clock
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -110,6 +111,13 @@ class Server:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
 
+    def ignore_signals(self) -> None:
+        """They mean nothing any more."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
     def stop(self) -> None:
         """Drain; called again, end at once."""
         if self._stopping.is_set():
@@ -132,7 +140,7 @@ class Server:
         except ConfigurationError as error:
             self.log.error("configuration kept", faults=error.faults)
             return
-        old, new = self._loaded.settings, loaded.settings
+        old, new = self._in_force, loaded.settings
         changed = [name for name in NEEDS_RESTART if getattr(new, name) != getattr(old, name)]
         self._loaded = replace(self._loaded, settings=loaded.settings)
         self.engine.reload(router, self._clock())

@@ -1,8 +1,8 @@
 """All that one running proxy tells of its calls: log lines, spans, figures, and copies of messages.
 
-    facts ─► Meter     counts
-          ─► SpanBook  ─┐
-    messages ─► Tap    ─┴► Handover ─► observer: store, page, metrics, collectors
+facts ─► Meter     counts
+      ─► SpanBook  ─┐
+messages ─► Tap    ─┴► Handover ─► observer: store, page, metrics, collectors
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from .telemetry.spans import SpanBook
 
 LOGGED = frozenset(("trunk_down", "trunk_up", "session_expired", "no_ack", "token_unknown", "token_replayed"))
 WARNED = frozenset(("trunk_down", "session_expired", "no_ack", "token_replayed"))
+STRANGER_S, MOST_STRANGERS = 60.0, 256  # seconds until one is told of again; how many are remembered
 STORE_S = 5.0  # seconds that the last spans of a shutdown may take until they are stored
 LAG_EVERY_S = 0.25
 
@@ -70,6 +71,7 @@ class Telling:
         self._book = SpanBook(self._masker, self._wall_offset)
         self._meter = Meter(settings.trunks, self._wall_offset)
         self._lag = Lag()
+        self._strangers: dict[str, float] = {}  # by address, when each was last told of
         self._tap: Tap | None = None
         self._handover: Handover | None = None
         self._supervisor: Supervisor | None = None
@@ -109,8 +111,11 @@ class Telling:
     def tell(self, facts: list[Fact], sent_at: float) -> None:
         """Take facts; neither blocks nor raises."""
         for fact in facts:
-            if type(fact) is Counted and fact.what in LOGGED:
-                self._log_counted(fact)
+            if type(fact) is Counted:
+                if fact.what in LOGGED:
+                    self._log_counted(fact)
+                elif fact.peer:
+                    self._log_stranger(fact.peer, sent_at)
         self._meter.take(facts, sent_at)
         finished = self._book.take(facts, sent_at)
         if self._handover is not None:
@@ -124,6 +129,16 @@ class Telling:
             more = {"trace_id": fact.root.trace_id, "span_id": fact.root.span_id, "call_id": fact.call_id}
         write = self.log.warning if fact.what in WARNED else self.log.info
         write(fact.what, trunk=fact.trunk, **more)
+
+    def _log_stranger(self, peer: str, now: float) -> None:
+        """Now and then: it may be a scanner, or a trunk that the configuration does not match."""
+        if self._strangers.get(peer, -STRANGER_S) + STRANGER_S > now:
+            return
+        if len(self._strangers) >= MOST_STRANGERS:
+            self._strangers.pop(next(iter(self._strangers)))
+        self._strangers.pop(peer, None)
+        self._strangers[peer] = now
+        self.log.info("stranger refused", peer=peer, reason="no trunk's match has this address")
 
     def _wall_offset(self) -> float:
         return time.time() - self._clock()

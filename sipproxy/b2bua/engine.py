@@ -189,7 +189,8 @@ class Engine:
         candidates = self._candidates(arrival, request)
         if candidates is None and (source is None or not isinstance(tx, InviteServerTransaction)):
             # A stranger gets no span: whoever scans the network must not fill the trace store.
-            shared.count("no_route", "" if source is None else source.name)
+            name, peer = ("", flow.host) if source is None else (source.name, "")
+            shared.count("no_route", name, peer=peer)
             if source is None:
                 self.endpoint.refuse_once(tx, 403, now)
             else:

@@ -280,6 +280,7 @@ class Counted:
     which: str = ""
     root: TraceContext | None = None
     call_id: str = ""
+    peer: str = ""  # the address of who is no trunk's
 
 
 Fact: TypeAlias = (

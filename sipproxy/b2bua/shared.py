@@ -155,12 +155,13 @@ class Shared:
         which: str = "",
         root: TraceContext | None = None,
         call_id: str = "",
+        peer: str = "",
     ) -> None:
         """Count something that an operator should see; `which` is one of a few kinds of it, `root` and
-        `call_id` are those of the call that it happened to.
+        `call_id` are those of the call that it happened to, `peer` is the address of who is no trunk's.
         """
         self.counts[what] = self.counts.get(what, 0) + 1
-        self.facts.append(Counted(what, trunk, which, root, call_id))
+        self.facts.append(Counted(what, trunk, which, root, call_id, peer))
 
     def contact(self, flow: Flow) -> str:
         """Our Contact value on that flow."""

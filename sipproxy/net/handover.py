@@ -41,7 +41,7 @@ EVERY_S = 0.050  # the longest that anything waits for company
 FULL_BYTES = 1 << 16  # of messages: then at once
 FULL_RECORDS = 500
 STATE_EVERY_S = 1.0
-MOST_OWED = 32 << 20  # bytes
+MOST_OWED = 64 << 20  # bytes
 WINDOW = 4 << 20  # bytes that the observer may hold and has not stored
 _SLICE = 150  # openings in one frame; with their packing less than half a millisecond
 

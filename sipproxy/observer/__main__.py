@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-NICE = 10
+NICE = 5
 OOM_SCORE = "300"  # where memory runs out, we go rather than the calls
 
 

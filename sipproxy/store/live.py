@@ -25,7 +25,7 @@ from . import Changes
 from .summary import CALLING, LOST, OVER, RINGING, TALKING, TRANSFERRING, CallSummary, copy_of
 from .told import TRANSFER, finish, learn, learn_links
 
-LINGERS_NS = 60_000_000_000
+LINGERS_NS = 35_000_000_000  # 64*T1 and some: what is repeated that late belongs to the call
 
 
 class _Call:

@@ -79,7 +79,7 @@ class TracingSettings:
     service_name: str | None = None
     sample_ratio: float | None = field(default=None, metadata={"ge": 0, "le": 1})
     keep: KeepSettings | None = None  # None: all that is sampled
-    max_queue: int = field(default=20000, metadata={"ge": 512, "le": 10_000_000})  # spans that wait
+    max_queue: int = field(default=60_000, metadata={"ge": 512, "le": 10_000_000})  # spans that wait
     batch: int = field(default=512, metadata={"ge": 1, "le": 8192})  # spans in one request
     every_ms: int = field(default=1000, metadata={"ge": 10, "le": 60000})  # the longest a span waits
 

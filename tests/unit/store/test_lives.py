@@ -132,7 +132,7 @@ def with_trouble(parcels: list[Parcel], data: st.DataObject) -> object:
         folder = Path(name)
         observer = Observer(folder)
         last = observer.begin().last
-        acknowledged, number = 0, 1
+        acknowledged, number, made = 0, 1, 0
         while acknowledged < len(cut):
             if number > len(cut) or data.draw(st.booleans(), label="commit"):
                 assert observer.keeper.commit()
@@ -140,9 +140,12 @@ def with_trouble(parcels: list[Parcel], data: st.DataObject) -> object:
             if data.draw(st.integers(0, 5), label="dies at 0") == 0:
                 last = observer.restarts().last
                 again = data.draw(st.integers(0, 2), label="acknowledgements that did not arrive")
-                number = acknowledged = max(0, acknowledged - again)
-                number += 1
+                acknowledged = max(0, acknowledged - again)
+                number = acknowledged + 1
+                made = min(len(cut), made + data.draw(st.integers(0, 2), label="made meanwhile"))
+                observer.takes(open_of(cut[:made]), 0)
             if number <= len(cut):
+                made = max(made, number)
                 if number > last:  # as the observer does: LiveCalls does not see what the store has
                     assert observer.takes(cut[number - 1], number)
                 else:
@@ -152,6 +155,13 @@ def with_trouble(parcels: list[Parcel], data: st.DataObject) -> object:
         found = stored(observer, folder)
         observer.close()
         return found
+
+
+def open_of(parcels: list[Parcel]) -> Parcel:
+    """What the signalling process tells a new observer: all that is open, though its parcels may still wait."""
+    told = joined(parcels)
+    ended = {span.span_id for span in told.finished}
+    return Parcel([span for span in told.opened if span.span_id not in ended], [], [], [])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=_LARGE)
