@@ -171,6 +171,7 @@ class _Session(requests.Session):
             more["verify"] = self.verify
         if any(name.lower() == "authorization" for name in headers):  # else ~/.netrc would win
             more["auth"] = _as_it_is
+        headers.setdefault("Accept-Encoding", "identity")
         more.update(headers=headers, data=_packed(self._body, headers), stream=True, allow_redirects=False)
         try:
             with self.line.cut_after(more.get("timeout") or _ANSWER_S):
@@ -204,10 +205,11 @@ def _packed(body: bytes, headers: dict[str, str]) -> bytes:
 def _read(response: requests.Response) -> bytes:
     """A collector's answer, of which a few bytes matter: not without bound."""
     body = bytearray()
-    for piece in response.iter_content(_PIECE):
-        body += piece
-        if len(body) > _LONGEST_ANSWER:
-            break
+    with contextlib.suppress(requests.exceptions.ContentDecodingError):  # then its status has to be enough
+        for piece in response.iter_content(_PIECE):
+            body += piece
+            if len(body) > _LONGEST_ANSWER:
+                break
     response._content = bytes(body)  # what `stream` leaves to its caller
     response.close()
     return response._content

@@ -26,7 +26,7 @@ from sipproxy.telemetry.settings import (
     Protocol,
     TracingSettings,
 )
-from tests.support.collectors import Answer, Collector
+from tests.support.collectors import Answer, Collector, HttpCollector
 from tests.support.otlp import GrpcReceiver, HttpReceiver, Receiver
 from tests.unit.telemetry.facts import SENDER, TRACE_ID
 from tests.unit.telemetry.official import readable
@@ -393,3 +393,12 @@ def test_closing_ends_what_is_being_sent(receiver: Collector) -> None:
     assert not thread.is_alive()
     assert isinstance(outcomes[0], Refusal)
     receiver.recover()
+
+
+def test_a_yes_whose_packing_is_broken_is_a_yes() -> None:
+    packed = {"Content-Encoding": "gzip"}
+    with HttpCollector(lambda _: Answer(200, packed, body=b"no gzip")) as collector:
+        settings = TracingSettings(Exporter.OTLP, Protocol.HTTP, collector.endpoint)
+        with outlet_for(settings) as outlet:
+            assert outlet.send(ENVELOPE, encoded(range(1))) is None
+    assert collector.asked[0].headers["accept-encoding"] == "identity"
