@@ -66,8 +66,13 @@ class Supervisor:
     def start(self) -> None:
         """Spawn it, without waiting for it."""
         self._timer = None
-        ours, theirs = socket.socketpair()
         self._gone.clear()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:  # no descriptor is left, for a while
+            self._began_at = self._loop.time()
+            self._ended(f"cannot be started: {error.strerror}")
+            return
         self._began_at = self._loop.time()
         self._running = _Run(self._command, theirs, self._orders(), self._loop, self._spawned, self._ended)
         self._handover.attach(ours, self._lost)

@@ -7,6 +7,7 @@ take; connections; clients of the event stream; the time that anybody takes to r
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,10 @@ _SAFE: Final = {
     "Server": "sipproxy",
 }
 _EVENTS = "/api/events"
+# What fails in a handler is in our log. aiohttp's own says at length what strangers send that is no HTTP.
+_UNHEARD = logging.getLogger("sipproxy.admin.http")
+_UNHEARD.addHandler(logging.NullHandler())
+_UNHEARD.propagate = False
 
 Handler = Callable[[Asked], Awaitable[Answer]]
 
@@ -159,6 +164,8 @@ class Site:
                 raise Refused(413, f"a body has at most {BODY} bytes") from None
             except TimeoutError:
                 raise Refused(408, "the body did not come") from None
+            except (web.RequestPayloadError, ConnectionError):
+                raise Refused(400, "the body is broken off") from None
         query = tuple(request.query.items())
         return Asked(request.method, path, request.headers, query, (), body, request.remote or "")
 
@@ -244,6 +251,8 @@ class _Server(web.Server):
             max_headers=HEADERS,
             lingering_time=1.0,
             access_log=None,
+            auto_decompress=False,  # nobody has reason to pack what is so short
+            logger=_UNHEARD,
         )
 
     def __call__(self) -> web.RequestHandler:

@@ -17,6 +17,7 @@ from ..b2bua.consulting import Consult
 from ..b2bua.engine import Engine
 from ..b2bua.events import Fact
 from ..b2bua.shared import Lookup
+from ..sip.endpoint import Transmit
 from ..sip.flow import Flow
 from .resolver import ResolveError, Resolver
 from .tap import Tap
@@ -81,9 +82,12 @@ class Driver:
     def received(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one whole message."""
         if self._engine is not None:  # a stream may be quicker than the last listener
-            if self.tap is not None:
-                self.tap.saw(data, flow, now, sent=False)
-            self._guarded(self._engine.receive, data, flow, now)
+            self._guarded(self._take, self._engine, data, flow, now)
+
+    def _take(self, engine: Engine, data: bytes, flow: Flow, now: float) -> None:
+        if self.tap is not None:
+            self.tap.saw(data, flow, now, sent=False)
+        engine.receive(data, flow, now)
 
     def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """A message did not arrive."""
@@ -93,9 +97,7 @@ class Driver:
     def broken(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """A stream lost its framing: what it held may still deserve an answer before it closes."""
         if self._engine is not None:
-            if self.tap is not None:
-                self.tap.saw(data, flow, now, sent=False)
-            self._guarded(self._engine.receive, data, flow, now)
+            self._guarded(self._take, self._engine, data, flow, now)
 
     def flush(self, now: float) -> None:
         """Let out what has gathered, until nothing more comes of it."""
@@ -103,26 +105,31 @@ class Driver:
         if engine is None:
             return
         sends, lookups, facts = engine.take()
-        tap = self.tap
         for transmit in sends:
             self._transports.send(transmit.data, transmit.flow)
-            if tap is not None:
-                tap.saw(transmit.data, transmit.flow, now, sent=True)
+        if self.tap is not None and sends:
+            self._guarded(self._show, self.tap, sends, now)
         for lookup in lookups:
             self._begin(self._look_up(lookup))
         if engine.shared.consults:
             for consult in engine.consults():
                 self._begin(self._consult(consult))
         if facts:
-            self._tell(facts, self._clock())
+            self._guarded(self._tell, facts, self._clock())
         self._arm(engine)
         if engine.busy:
             self.idle.clear()
         else:
             self.idle.set()
 
+    def _show(self, tap: Tap, sends: list[Transmit], now: float) -> None:
+        for transmit in sends:
+            tap.saw(transmit.data, transmit.flow, now, sent=True)
+
     def _guarded(self, enter: Callable[..., None], *arguments: object) -> None:
-        """Go into the core. What flies out of it is a bug of ours: told once, and no other call suffers."""
+        """Go into the core, or to who is told of it. What flies out is a bug of ours: logged, and no other
+        call suffers.
+        """
         try:
             enter(*arguments)
         except Exception as error:

@@ -79,8 +79,6 @@ class Observer:
     async def run(self) -> None:
         """Until the worker ends."""
         self._writer.start()
-        for forwarder in self._forwarders:
-            forwarder.start()
         if self._hep is not None:
             await self._hep.start()
         listening = asyncio.ensure_future(self._listen())
@@ -188,6 +186,8 @@ class Observer:
             self._log.warning(
                 "an earlier run did not end its spans; they are lost", spans=len(beginning.lost)
             )
+        for forwarder in self._forwarders:  # not before: the observer before us may still send
+            forwarder.start()
         self._begun = True
         early, self._early = self._early, []
         for act in early:
@@ -289,12 +289,13 @@ class Observer:
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_S):
                 await self._opened.wait()
-        left = await asyncio.to_thread(self._writer.close) + len(self._early)
+        left = await asyncio.to_thread(self._writer.finish) + len(self._early)
         if left:
             self._log.warning("parcels are not stored", parcels=left, reason=self._writer.trouble)
         last: list[Awaitable[None]] = [
-            asyncio.to_thread(forwarder.close, FORWARD_S) for forwarder in self._forwarders
+            asyncio.to_thread(forwarder.close, FORWARD_S) for forwarder in self._forwarders if self._begun
         ]
         if self._hep is not None:
             last.append(self._hep.close())
         await asyncio.gather(*last)
+        self._writer.release()

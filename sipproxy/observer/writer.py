@@ -76,6 +76,8 @@ class Writer:
         self._batch: list[_Work] = []
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._finished = threading.Event()
+        self._released = threading.Event()
         self._give_up_at = float("inf")
         self._maintain_at = 0.0
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -98,17 +100,30 @@ class Writer:
         self._keeper.suspect()
 
     def close(self, last_s: float = LAST_S) -> int:
+        """`finish` and `release`."""
+        left = self.finish(last_s)
+        self.release()
+        return left
+
+    def release(self) -> None:
+        """Let go of the store: from now on another observer may write there, and send."""
+        self._released.set()
+        self._thread.join()
+
+    def finish(self, last_s: float = LAST_S) -> int:
         """Store all that was put, with `last_s` for a store that fails; how many parcels are not stored."""
         self._give_up_at = time.monotonic() + last_s
         self._closing.set()
         self._wake.set()
-        self._thread.join()
+        self._finished.wait()
         return len(self._queue) + len(self._batch)
 
     def _run(self) -> None:
         if self._begin():
             while self._step():
                 pass
+        self._finished.set()
+        self._released.wait()
         self._keeper.close()
 
     def _begin(self) -> bool:

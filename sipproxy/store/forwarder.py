@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import ConfigurationError
 from ..telemetry.answers import Fault, Outcome, Refusal
 from ..telemetry.encode import Envelope
 from ..telemetry.logs import Log
@@ -263,9 +264,17 @@ class Forwarder:
 
 
 def open_forwarders(file: Path, tracing: TracingSettings, log: Log) -> list[Forwarder]:
-    """One for each destination of the settings; `file` is the store's. Raises ConfigurationError."""
+    """One for each destination of the settings; `file` is the store's. Raises ConfigurationError.
+
+    What is for a destination that cannot be opened (a certificate is missing, say) waits for the next start.
+    """
     every_s = tracing.every_ms / 1000
-    return [
-        Forwarder(file, Outlet(target), batch=tracing.batch, every_s=every_s, log=log)
-        for target in targets(tracing)
-    ]
+    found: list[Forwarder] = []
+    for target in targets(tracing):
+        try:
+            outlet = Outlet(target)
+        except ConfigurationError as error:
+            log.error("spans wait in the store", collector=target.name, reason="; ".join(error.faults))
+        else:
+            found.append(Forwarder(file, outlet, batch=tracing.batch, every_s=every_s, log=log))
+    return found

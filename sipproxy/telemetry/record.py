@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..propagation.context import TraceContext
@@ -44,14 +45,29 @@ class SpanRecord(NamedTuple):
 class OpenCall:
     """What the spans of a call share."""
 
-    __slots__ = ("attempted", "common", "forced", "open", "root_id")
+    __slots__ = ("_offset_ns", "attempted", "common", "forced", "mask", "open", "root_id")
 
-    def __init__(self, common: Attributes | None, root_id: str = "", *, forced: bool = False) -> None:
+    def __init__(
+        self,
+        common: Attributes | None,
+        root_id: str,
+        offset_ns: int,
+        mask: Callable[[str], str],
+        *,
+        forced: bool = False,
+    ) -> None:
         self.common = common
         self.forced = forced
+        self.mask = mask  # for what others wrote into tracestate
+        # Of one call, so that its spans keep their order when the clock is set meanwhile.
+        self._offset_ns = offset_ns
         self.root_id = root_id
         self.attempted = False
         self.open: list[OpenSpan] = []
+
+    def ns(self, at: float) -> int:
+        """A moment on the core's clock, as nanoseconds since 1970."""
+        return int(at * 1e9) + self._offset_ns
 
 
 class OpenSpan:
@@ -124,18 +140,19 @@ class OpenSpan:
                 return
         self.links = (*links, (trace_id, span_id, context.flags))
 
-    def record(self, offset_ns: int) -> SpanRecord:
-        """The finished self. `offset_ns` is what the core's clock is behind 1970."""
+    def record(self) -> SpanRecord:
+        """The finished self."""
+        ns = self.call.ns
         events: tuple[Event, ...] = ()
         if self.events is not None:
-            events = tuple([(name, int(at * 1e9) + offset_ns, more) for name, at, more in self.events])
-        start_ns = int(self.began_at * 1e9) + offset_ns
-        end_ns = start_ns if self.ended_at is None else int(self.ended_at * 1e9) + offset_ns
+            events = tuple([(name, ns(at), more) for name, at, more in self.events])
+        start_ns = ns(self.began_at)
+        end_ns = start_ns if self.ended_at is None else ns(self.ended_at)
         return self._row(start_ns, max(start_ns, end_ns), self.attributes, events)
 
-    def opening(self, offset_ns: int) -> SpanRecord:
+    def opening(self) -> SpanRecord:
         """What is known while it lasts: no events, no end."""
-        return self._row(int(self.began_at * 1e9) + offset_ns, 0, self.attributes.copy(), ())
+        return self._row(self.call.ns(self.began_at), 0, self.attributes.copy(), ())
 
     def _row(
         self, start_ns: int, end_ns: int, attributes: Attributes, events: tuple[Event, ...]
@@ -155,7 +172,7 @@ class OpenSpan:
             context.span_id,
             self.parent_id,
             flags,
-            context.tracestate,
+            call.mask(context.tracestate) if context.tracestate else "",
             self.name,
             self.kind,
             start_ns,

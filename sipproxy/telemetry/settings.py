@@ -45,7 +45,7 @@ class KeepSettings:
     errors: bool = True
     transfers: bool = True
     ratio: float = field(default=0.0, metadata={"ge": 0, "le": 1})  # of the others
-    wait_s: float = field(default=600.0, metadata={"gt": 0, "le": 86400})  # then a longer call is decided on
+    wait_s: float = field(default=14400.0, metadata={"gt": 0, "le": 86400})  # for the end of a call
 
 
 @dataclass(frozen=True, slots=True)

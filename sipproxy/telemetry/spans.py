@@ -142,13 +142,15 @@ class SpanBook:
         for span_id in [*self._open]:
             span = self._open.get(span_id)
             if span is not None:
-                yield span.opening(self._offset_ns)
+                yield span.opening()
 
     def close_all(self, now: float, end: str = "shutdown") -> list[SpanRecord]:
         """End everything that is open: dialogs say why, of a transfer nobody knows the outcome."""
         self._begin(now)
         for span in list(self._open.values()):
             self._give_up(span, now, end)
+        if self._journal:
+            self._notes += [(OVER, root_id, call.ns(now)) for root_id, call in self._calls.items()]
         self._calls.clear()
         self._orphans.clear()
         return self._finished
@@ -166,7 +168,9 @@ class SpanBook:
         if not root.flags & SAMPLED and not self._journal:
             return
         masker, origin = self._masker, fact.origin
-        call = self._calls[root.span_id] = OpenCall(of_call(masker, fact), root.span_id, forced=fact.logged)
+        call = self._calls[root.span_id] = OpenCall(
+            *(of_call(masker, fact), root.span_id, self._offset_ns, masker.mask_id), forced=fact.logged
+        )
         name = span_name(fact.request.method)
         parent_id = "" if origin.parent is None else origin.parent.span_id
         attributes = of_request(masker, fact)
@@ -235,7 +239,7 @@ class SpanBook:
         if fact.passed_over:
             span.tell("passed_over", fact.at)
         span.ended_at = fact.at
-        self._finished.append(span.record(self._offset_ns))
+        self._finished.append(span.record())
 
     def _looked_up(self, fact: LookedUp) -> None:
         call = self._calls.get(fact.root.span_id)
@@ -246,7 +250,7 @@ class SpanBook:
         span = OpenSpan(call, context, route_id, _ROUTE, "dns", INTERNAL, fact.began_at, None, attributes)
         span.failed = not fact.found
         span.ended_at = fact.at
-        self._finished.append(span.record(self._offset_ns))
+        self._finished.append(span.record())
 
     def _consulted(self, fact: Consulted) -> None:
         call = self._calls.get(fact.root.span_id)
@@ -257,7 +261,7 @@ class SpanBook:
         span = OpenSpan(call, context, route_id, _ROUTE, "webhook", CLIENT, fact.began_at, None, attributes)
         span.failed = bool(attributes)
         span.ended_at = fact.at
-        self._finished.append(span.record(self._offset_ns))
+        self._finished.append(span.record())
 
     # What happens meanwhile
 
@@ -271,7 +275,7 @@ class SpanBook:
         if span is not None:
             span.tell(STATUS_NAMES.get(fact.status, OTHER), fact.at)
             if self._journal and span.place is _REQUEST and fact.status > 100:
-                self._notes.append((RINGING, span.context.span_id, int(fact.at * 1e9) + self._offset_ns))
+                self._notes.append((RINGING, span.context.span_id, span.call.ns(fact.at)))
 
     def _milestone(self, fact: Milestone) -> None:
         span = self._open.get(fact.span_id)
@@ -314,7 +318,7 @@ class SpanBook:
         if call is None:
             return
         if self._journal:
-            self._notes.append((OVER, fact.root.span_id, int(self._sent_at * 1e9) + self._offset_ns))
+            self._notes.append((OVER, fact.root.span_id, call.ns(self._sent_at)))
         for span in list(call.open):
             if span.ended_at is not None or span.place is _DIALOG:
                 self._give_up(span, self._sent_at)
@@ -348,12 +352,12 @@ class SpanBook:
         self._open[span.context.span_id] = span
         span.call.open.append(span)
         if journal:
-            self._opened.append(span.opening(self._offset_ns))
+            self._opened.append(span.opening())
 
     def _finish(self, span: OpenSpan) -> None:
         del self._open[span.context.span_id]
         span.call.open.remove(span)
-        self._finished.append(span.record(self._offset_ns))
+        self._finished.append(span.record())
 
 
 def _nothing(_: object) -> None:

@@ -21,6 +21,7 @@ import uvloop
 
 from sipproxy.admin.settings import AdminSettings
 from sipproxy.net.frames import END, HELLO, PARCEL, frame
+from sipproxy.observer.__main__ import NICE
 from sipproxy.observer.orders import Orders
 from sipproxy.store.place import Place
 from sipproxy.telemetry.settings import HepSettings, TracingSettings
@@ -156,7 +157,7 @@ def test_it_leaves_the_core_to_the_calls(tmp_path: Path) -> None:
         async with Station(tmp_path) as it:
             pid = await it.observer()
             await it.until(lambda: it.page)
-            assert os.getpriority(os.PRIO_PROCESS, pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+            assert os.getpriority(os.PRIO_PROCESS, pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
 
     run(story())
 

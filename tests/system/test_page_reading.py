@@ -70,6 +70,7 @@ def test_everything_can_be_done_from_the_keyboard(desk: Sheet, api: FakeApi) -> 
     api.wait_asked("/api/traces", 2)
     press("Escape")
     expect(page.get_by_role("heading", name="Search")).to_have_count(0)
+    expect(page.locator(".row").first).to_be_visible()
     press("j")
     press("ArrowDown")
     press("k")
@@ -152,6 +153,7 @@ def test_nothing_moves_for_who_does_not_want_it(browser: Browser, api: FakeApi) 
     with sheet(browser, api.address, reduced_motion="reduce") as one:
         one.forgive("net::ERR_|Failed to load resource")
         go(one.page, "live")
+        expect(one.page.locator("#connection")).to_have_text("live")
         api.stop()
         expect(one.page.locator("#connection")).to_have_text("reconnecting")
         assert one.page.evaluate("document.getAnimations().length") == 0

@@ -279,3 +279,26 @@ def test_closing_ends_what_is_open(run: Run, world: World) -> None:
             writer.close()
 
     run(story())
+
+
+_PACKED = b"Host: 127.0.0.1\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nxxxx"
+_CHUNKED = b"Host: 127.0.0.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"POST /api/drain HTTP/1.1\r\n" + _PACKED, b"GET /healthz HTTP/1.1\r\n" + _PACKED),
+        b"POST /api/drain HTTP/1.1\r\n" + _CHUNKED,
+    ],
+    ids=["packed", "packed and unread", "no chunk"],
+)
+def test_a_body_that_cannot_be_read_is_no_failure_of_ours(
+    run: Run, world: World, caplog: pytest.LogCaptureFixture, data: bytes
+) -> None:
+    async def story() -> None:
+        async with opened(world) as site:
+            assert (await rudely(site, data)).status in (200, 400, 415, 503)
+
+    run(story())
+    assert caplog.records == []

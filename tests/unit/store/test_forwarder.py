@@ -541,3 +541,14 @@ def test_closing_cuts_a_request_off(keeper: Keeper, file: Path, log: Lines) -> N
     assert sender.asked.wait(DEADLINE_S)
     forwarder.close(0.0)
     assert taken_by(file) == list(range(512))
+
+
+def test_a_destination_that_cannot_be_opened_leaves_the_others_theirs(tmp_path: Path, log: Lines) -> None:
+    broken = DestinationSettings("https://127.0.0.1:1", certificate=str(tmp_path / "missing.pem"))
+    whole = DestinationSettings("http://127.0.0.1:1")
+    tracing = TracingSettings(Exporter.NONE, destinations={"broken": broken, "whole": whole})
+    found = open_forwarders(tmp_path / "store.db", tracing, log)
+    assert [forwarder.name for forwarder in found] == ["whole"]
+    assert [facts["collector"] for _, event, facts in log.events if "wait in the store" in event] == ["broken"]
+    for forwarder in found:
+        forwarder.close(0.0)
