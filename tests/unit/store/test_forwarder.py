@@ -549,6 +549,7 @@ def test_a_destination_that_cannot_be_opened_leaves_the_others_theirs(tmp_path: 
     tracing = TracingSettings(Exporter.NONE, destinations={"broken": broken, "whole": whole})
     found = open_forwarders(tmp_path / "store.db", tracing, log)
     assert [forwarder.name for forwarder in found] == ["whole"]
-    assert [facts["collector"] for _, event, facts in log.events if "wait in the store" in event] == ["broken"]
+    waiting = [facts["collector"] for _, event, facts in log.events if "wait in the store" in event]
+    assert waiting == ["broken"]
     for forwarder in found:
         forwarder.close(0.0)
