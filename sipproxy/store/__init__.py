@@ -31,7 +31,7 @@ class StoreError(SipProxyError):
 class Changes(NamedTuple):
     """What a parcel meant for the calls: copies, so that another thread can read them.
 
-    A call stands in at most one of the lists but `gone`.
+    A call stands in at most one of the first four.
     """
 
     added: list[CallSummary]
@@ -39,6 +39,7 @@ class Changes(NamedTuple):
     ended: list[CallSummary]  # state "over" from now on; told once for each call
     late: list[CallSummary]  # was over before, and had a span that finished only now
     gone: list[CallSummary]  # over for so long that LiveCalls has forgotten them
+    lost: tuple[SpanRecord, ...] = ()  # ended by LiveCalls.settle, since nobody else will
 
 
 class Beginning(NamedTuple):

@@ -12,16 +12,14 @@ from .summary import CallSummary
 
 
 class Batch:
-    """`last`: the number of the last parcel that is in the store or in here. `told_again`: the worker has told
-    what is open to an observer that began later, so the journal may have what an opening here is of.
-    """
+    """`last`: the number of the last parcel that is in the store or in here."""
 
-    def __init__(self, last: int, *, told_again: bool = False) -> None:
+    def __init__(self, last: int) -> None:
         self.last = last
-        self.told_again = told_again
         self.empty = True
         self.heard_ns = 0  # the latest moment that anything tells of
         self.calls: dict[int, CallSummary] = {}  # by number, as they are after the last parcel
+        self.lost = 0  # records that nobody but us has ended
         self.records: list[SpanRecord] = []  # that finished, in order
         self.finished: dict[int, list[SpanRecord]] = {}  # the same by the number of their call
         self.opened: dict[str, tuple[int, SpanRecord]] = {}  # by span id, with the number of the call
@@ -35,7 +33,6 @@ class Batch:
         """`number` 0: openings told again."""
         self.empty = False
         self.last = max(self.last, number)
-        self.told_again = self.told_again or (not number and bool(parcel.opened))
         numbers: dict[str, int] = {}
         for call in chain(changes.added, changes.changed, changes.ended, changes.late):
             self.calls[call.number] = call
@@ -43,6 +40,7 @@ class Batch:
             self._hear(call.ended_ns)
         self.ended += changes.ended
         self.gone += changes.gone
+        self.lost += len(changes.lost)
         for record in parcel.opened:
             self._hear(record.start_ns)
             owner = numbers.get(record.root_id)
@@ -52,11 +50,11 @@ class Batch:
                 self.opened[record.span_id] = owner, record
             else:
                 self.again.append((owner, record))
-        for record in parcel.finished:
+        for record in chain(parcel.finished, changes.lost):
             self._hear(record.end_ns)
             owner = numbers[record.root_id]
-            if self.opened.pop(record.span_id, None) is None or self.told_again:
-                self.closed.append((owner, key_of(record.span_id)))
+            self.opened.pop(record.span_id, None)
+            self.closed.append((owner, key_of(record.span_id)))  # it may be there all the same: told again
             self.finished.setdefault(owner, []).append(record)
             self.records.append(record)
         if parcel.messages:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Callable
 
 from ..telemetry.logs import Log
 from ..telemetry.parcel import Parcel
@@ -45,12 +46,17 @@ class Keeper:
         log: Log,
         *,
         raw: bool = False,  # AdminSettings.raw
+        renewed: Callable[[], object] | None = None,  # the file is a new one: keep LiveCalls.everything()
+        restart: Callable[[], object] | None = None,  # every connection of this process must be a new one
     ) -> None:
         self._place = place
         self._settings = settings
         self._keys = keys
         self._make_outbox = outbox
         self._log = log
+        self._renewed = renewed
+        self._restart = restart
+        self._restarting = False
         self._ladders = Ladders(wire, keys, raw=raw) if wire is not None and settings.messages else None
         self._lock: int | None = None
         self._store: Opened | None = None
@@ -66,7 +72,7 @@ class Keeper:
         """Open the store for what this boot tells, and close what an earlier one left open. StoreError: it
         cannot be opened now; call again.
         """
-        self._take_lock()
+        self._boot = ""
         for _ in range(2):
             try:
                 beginning = begin(self._opened(), boot)
@@ -114,9 +120,9 @@ class Keeper:
                     break
             else:
                 self._last = batch.last
-                self._batch = Batch(self._last, told_again=batch.told_again)
+                self._batch = Batch(self._last)
                 return True
-        self._batch = Batch(self._last, told_again=batch.told_again)
+        self._batch = Batch(self._last)
         return False
 
     def maintain(self, now_ns: int) -> bool:
@@ -147,27 +153,23 @@ class Keeper:
     # How that is done
 
     def _write(self, batch: Batch) -> None:
-        store = self._opened()
+        store = self._current()
         prepared = _NOTHING
         if self._ladders is not None:
             prepared = self._ladders.prepare(batch.messages, store.packer)
-        closed = store.write(self._boot, batch, prepared.rows)
+        store.write(self._boot, batch, prepared.rows)
         if self._ladders is not None:
             self._ladders.wrote(prepared)
             self._ladders.forget(batch.gone)
         self._count("spans", len(batch.records))
-        self._count("lost", len(closed))
+        self._count("lost", batch.lost)
         self._count("messages", prepared.kept)
         self._count("strangers", prepared.dropped)
         self._count("unreadable", prepared.unreadable)
         self._recovered()
 
     def _maintain(self, now_ns: int) -> bool:
-        store = self._opened()
-        if not store.is_there():
-            self._log.warning("store: the file is gone; a new one is begun", file=str(self._place.file))
-            self._let_go()
-            store = self._opened()
+        store = self._current()
         if self._suspected:
             self._suspected = False
             store.check()
@@ -180,23 +182,57 @@ class Keeper:
         self._recovered()
         return more
 
+    def _current(self) -> Opened:
+        """The file, unless somebody has removed it, or the log beside it, while it was open."""
+        if self._store is not None and (missing := self._store.missing()):
+            if missing == "log":
+                self._give_up_log(self._store)
+            else:
+                hint = "somebody deleted it while it was in use; a new one is begun"
+                self._log.warning("store: removed", hint=hint, file=str(self._place.file))
+                self._let_go()
+        return self._opened()
+
+    def _give_up_log(self, store: Opened) -> None:
+        """Whoever has it open shares it for as long as it lives, and new ones find none. SQLite cannot mend
+        that while one of them is left, and two logs would damage the file.
+        """
+        store.rescue()
+        if not self._restarting:
+            self._restarting = True
+            hint = "somebody deleted SQLite's log while it was in use; the observer starts again"
+            self._log.error("store: removed", hint=hint, file=f"{self._place.file}-wal")
+            if self._restart is not None:
+                self._failing = True  # and that is said
+                self._restart()
+        if self._restart is not None:
+            raise StoreError("its log was removed")
+
     def _opened(self) -> Opened:
         if self._store is None:
+            self._place.restore()
+            self._take_lock()
             self._store = Opened(self._place.file, self._settings, self._keys, self._make_outbox)
+            if self._store.is_new and self._boot and self._renewed is not None:
+                self._renewed()
         return self._store
 
     def _take_lock(self) -> None:
+        """Held until `close`, or until somebody removes it."""
         if self._lock is not None:
-            return
-        try:
-            lock = os.open(self._place.folder / _WRITER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(f"{self._place.folder}: {error.strerror}") from None
+            if os.fstat(self._lock).st_nlink:
+                return
+            os.close(self._lock)
+            self._lock = None
+        lock = os.open(self._place.folder / _WRITER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise StoreError("another process still writes there") from None
         except OSError:
             os.close(lock)
-            raise StoreError(f"{self._place.folder}: another process still writes there") from None
+            raise
         self._lock = lock
 
     def _mends(self, error: Exception) -> bool:
@@ -211,8 +247,9 @@ class Keeper:
             else:
                 self._count("broken", 1)
                 self._log.error(
-                    "store: the file is damaged and set aside; a new one is begun, and what the old one had "
-                    "is not shown or exported any more",
+                    "store: set aside",
+                    hint="the file was damaged; a new one is begun, and what the old one had is not shown or "
+                    "exported any more",
                     file=str(file),
                     aside=str(aside),
                     reason=str(error),
@@ -224,7 +261,8 @@ class Keeper:
         if not self._failing:
             self._failing = True
             self._log.warning(
-                "store: cannot be written to; spans wait with the signalling process",
+                "store: not writable",
+                hint="spans wait with the signalling process, as many as it may keep",
                 file=str(file),
                 reason=str(error),
             )
@@ -233,7 +271,7 @@ class Keeper:
     def _recovered(self) -> None:
         if self._failing:
             self._failing = False
-            self._log.info("store: can be written to again", file=str(self._place.file))
+            self._log.info("store: writable again", file=str(self._place.file))
 
     def _let_go(self) -> None:
         if self._store is not None:

@@ -44,26 +44,29 @@ class Ladders:
         self._wire = wire
         self._keys = keys
         self._raw = raw
-        self._calls: dict[int, list[tuple[int, int, int]]] = {}  # by key: began, number, which of its keys
-        self._known: dict[int, int] = {}  # number of a call: how many of its keys
+        self._calls: dict[int, list[tuple[int, int]]] = {}  # by key: when a call began, its number
+        self._known: dict[int, tuple[int, tuple[int, ...]]] = {}  # by number: when it began, its keys
         self._waiting: list[Message] = []
         self._seen = 0  # messages: those of one moment stay in their order, also across calls
 
     def know(self, calls: Iterable[CallSummary]) -> None:
         """These are live, or were a moment ago."""
         for call in calls:
-            known = self._known.get(call.number, 0)
-            if known < len(call.call_keys):
-                for index, key in enumerate(call.call_keys[known:], known):
-                    insort(self._calls.setdefault(key, []), (call.began_ns, call.number, index))
-                self._known[call.number] = len(call.call_keys)
+            began_ns, keys = self._known.get(call.number, (call.began_ns, ()))
+            if began_ns == call.began_ns and keys == call.call_keys:
+                continue
+            self.forget([call])
+            for key in call.call_keys:
+                insort(self._calls.setdefault(key, []), (call.began_ns, call.number))
+            self._known[call.number] = call.began_ns, call.call_keys
 
     def forget(self, calls: Iterable[CallSummary]) -> None:
         """Nothing more will come for these."""
         for call in calls:
-            for index, key in enumerate(call.call_keys[: self._known.pop(call.number, 0)]):
+            began_ns, keys = self._known.pop(call.number, (0, ()))
+            for key in keys:
                 entries = self._calls[key]
-                del entries[bisect_left(entries, (call.began_ns, call.number, index))]
+                del entries[bisect_left(entries, (began_ns, call.number))]
                 if not entries:
                     del self._calls[key]
 
@@ -81,13 +84,13 @@ class Ladders:
                 else:
                     waiting.append(message)
                 continue
-            number, index = owner
+            number, key = owner
             read = self._wire.read(message.data)
             if read is None:
                 unreadable += 1
                 continue
             values = [*message[:-1], read.start, read.method, read.cseq, read.status, read.call_id, read.text]
-            found.setdefault(number, []).append((message, [*values, index, self._seen + order]))
+            found.setdefault(number, []).append((message, [*values, key, self._seen + order]))
         rows = [row for number, entries in found.items() for row in self._rows(number, entries, packer)]
         self._seen += late + len(messages)
         return Prepared(rows, waiting, sum(row[1] for row in rows), dropped, unreadable)
@@ -97,12 +100,14 @@ class Ladders:
         self._waiting = prepared.waiting
 
     def _owner(self, message: Message) -> tuple[int, int] | None:
+        """The number of the call, and the key of the Call-ID."""
         call_id = call_id_of(message.data)
-        entries = self._calls.get(self._keys(call_id)) if call_id else None
+        key = self._keys(call_id) if call_id else 0
+        entries = self._calls.get(key)
         if not entries:
             return None
-        behind = bisect_left(entries, (message.at_ns + _SLACK_NS, 0, 0))
-        return entries[max(0, behind - 1)][1:]
+        behind = bisect_left(entries, (message.at_ns + _SLACK_NS, 0))
+        return entries[max(0, behind - 1)][1], key
 
     def _rows(
         self, number: int, entries: list[tuple[Message, list[object]]], packer: Packer
@@ -123,7 +128,7 @@ def stored(packer: Packer, row: int, data: bytes, call: CallSummary) -> Iterator
     for index, value in enumerate(values):
         if not isinstance(value, list) or len(value) != _VALUES:
             raise ValueError("no message")
-        at_ns, sent, transport, peer, ours, start, method, cseq, status, call_id, text, which, order = value
+        at_ns, sent, transport, peer, ours, start, method, cseq, status, call_id, text, key, order = value
         yield StoredMessage(
             n=row << INDEX_BITS | index,
             at_ns=at_ns,
@@ -139,7 +144,7 @@ def stored(packer: Packer, row: int, data: bytes, call: CallSummary) -> Iterator
             text=text,
             number=call.number,
             root_id=call.root_id,
-            call_key=call.call_keys[which] if which < len(call.call_keys) else 0,
+            call_key=key,
             order=order,
         )
 

@@ -22,22 +22,25 @@ from ..telemetry.parcel import RINGING as RINGING_NOTE
 from ..telemetry.parcel import Parcel
 from ..telemetry.record import SpanRecord
 from . import Changes
+from .journal import lost as lost_span
 from .summary import CALLING, LOST, OVER, RINGING, TALKING, TRANSFERRING, CallSummary, copy_of
 from .told import TRANSFER, finish, learn, learn_links
 
+_MOST_LINGERING = 50_000
 LINGERS_NS = 35_000_000_000  # 64*T1 and some: what is repeated that late belongs to the call
 
 
 class _Call:
     """A call, and what of it is open: packed, since 10,000 calls have 20,000 of them."""
 
-    __slots__ = ("doubtful", "open", "summary", "transferring")
+    __slots__ = ("doubted", "doubtful", "open", "summary", "transferring")
 
     def __init__(self, summary: CallSummary) -> None:
         self.summary = summary
         self.open: dict[str, bytes] = {}
         self.transferring = 0
-        self.doubtful = False
+        self.doubtful = False  # is it still going on?
+        self.doubted: set[str] | None = None  # spans: are they still open?
 
 
 class LiveCalls:
@@ -83,25 +86,27 @@ class LiveCalls:
                 added.append(call)
             if record.end_ns:
                 self._finish(call, record)
-            elif record.span_id not in call.open:
-                self._learn(call, record)
-                self._open(call, record)
-            call.doubtful = call.doubtful and record.end_ns != 0
-            self._advance(record.end_ns or record.start_ns)
+            else:
+                call.doubtful = False
+                if call.doubted is not None:
+                    call.doubted.discard(record.span_id)
+                if record.span_id not in call.open:
+                    self._learn(call, record)
+                    self._open(call, record)
         ended: list[_Call] = []
         for kind, root_id, at_ns in parcel.notes:
-            self._advance(at_ns)
             call = self._calls.get(root_id)
             if call is None or call.summary.state == OVER:
                 continue
             if kind == OVER_NOTE:
                 self._end(call, at_ns)
                 ended.append(call)
-            elif kind == RINGING_NOTE and call.summary.state == CALLING:
+                continue
+            call.doubtful = False
+            if kind == RINGING_NOTE and call.summary.state == CALLING:
                 call.summary.state = RINGING
                 self._touched[call] = None
-        if parcel.messages:
-            self._advance(parcel.messages[-1].at_ns)
+        self._advance(parcel)
         return self._changes(added, ended)
 
     def calls(self) -> Iterator[CallSummary]:
@@ -150,17 +155,33 @@ class LiveCalls:
         """
         for call in self._calls.values():
             call.doubtful = call.summary.state != OVER
+            call.doubted = set(call.open) or None
 
     def settle(self) -> Changes:
-        """All openings have been told again, and what had waited before them: calls of which nothing is open
-        have ended, and nobody knows how.
+        """All openings have been told again, and what had waited behind them. What was not told of has ended,
+        and nobody knows how: spans, and calls of which nothing is open.
         """
-        ended = [call for call in self._calls.values() if call.doubtful and call.summary.state != OVER]
-        for call in ended:
-            call.summary.outcome = LOST
-            call.open.clear()
-            self._end(call, max(self._now_ns, call.summary.began_ns))
-        return self._changes([], ended)
+        lost: list[SpanRecord] = []
+        ended: list[_Call] = []
+        for call in self._calls.values():
+            known = call.summary.outcome
+            for span_id in sorted((call.doubted or set()) & call.open.keys()):
+                record = lost_span(SpanRecord._make(marshal.loads(call.open[span_id])), self._now_ns)
+                self._finish(call, record)
+                lost.append(record)
+            call.summary.outcome = known  # which the first span would change, ended so
+            if call.doubtful and call.summary.state != OVER:
+                call.summary.outcome = LOST
+                self._end(call, max(self._now_ns, call.summary.began_ns))
+                ended.append(call)
+            call.doubtful, call.doubted = False, None
+        return self._changes([], ended)._replace(lost=tuple(lost))
+
+    def everything(self) -> tuple[Parcel, Changes]:
+        """All that is known, as if it were told now: for a store that is a new one."""
+        opened = [span for root_id in self._calls for span in self.open_spans(root_id)]
+        calls = [copy_of(call.summary) for call in self._calls.values()]
+        return Parcel(opened, [], [], []), Changes(calls, [], [], [], [])
 
     # What records say
 
@@ -209,6 +230,7 @@ class LiveCalls:
             self._over.append((summary.ended_ns, call))
         else:
             self._live += 1
+        self._now_ns = max(self._now_ns, summary.began_ns, summary.answered_ns, summary.ended_ns)
 
     def _end(self, call: _Call, at_ns: int) -> None:
         call.summary.state = OVER
@@ -217,9 +239,16 @@ class LiveCalls:
         self._over.append((at_ns, call))
         self._touched[call] = None
 
-    def _advance(self, at_ns: int) -> None:
-        if at_ns > self._now_ns:
-            self._now_ns = at_ns
+    def _advance(self, parcel: Parcel) -> None:
+        """What has just ended or come tells the time. A clock that was set back is followed."""
+        told = [at_ns for _, _, at_ns in parcel.notes]
+        told += [record.end_ns for record in parcel.finished]
+        told += [message.at_ns for message in parcel.messages[-1:]]
+        if told and max(told) < self._now_ns - LINGERS_NS:
+            now_ns = self._now_ns = max(told)
+            self._over = deque((min(at_ns, now_ns), call) for at_ns, call in self._over)
+        else:
+            self._now_ns = max([self._now_ns, *told, *[record.start_ns for record in parcel.opened]])
 
     def _changes(self, added: Iterable[_Call], ended: Iterable[_Call]) -> Changes:
         new, over = set(added), set(ended)
@@ -233,7 +262,9 @@ class LiveCalls:
                 which = changes.late if call.summary.state == OVER else changes.changed
             which.append(copy_of(call.summary))
         self._touched.clear()
-        while self._over and self._over[0][0] + LINGERS_NS <= self._now_ns:
+        for _ in range(len(self._over)):
+            if self._over[0][0] + LINGERS_NS > self._now_ns and len(self._over) <= _MOST_LINGERING:
+                break
             call = self._over.popleft()[1]
             if call.open:  # a transfer, whose new call goes on
                 self._over.append((self._now_ns, call))

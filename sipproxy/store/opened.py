@@ -18,8 +18,9 @@ from .retention import Retention
 from .rows import Rows
 from .schema import Broken, connect, connect_to_read, packer_of
 from .settings import StoreSettings
-from .summary import LOST, CallSummary, copy_of
+from .summary import CallSummary
 from .told import finish
+from .version import version_of
 
 
 class Opened:
@@ -28,16 +29,17 @@ class Opened:
     def __init__(
         self, file: Path, settings: StoreSettings, keys: Keys, make_outbox: MakeOutbox | None
     ) -> None:
+        self.is_new = version_of(file) == 0
         self.sql = connect(file)
         try:
             self._file = file
-            self._inode = os.stat(file).st_ino
             self.packer = packer_of(self.sql)
             self.rows = Rows(self.sql, self.packer, keys)
             self.journal = Journal(self.sql, self.packer)
             self.retention = Retention(self.sql, file, self.rows, settings)
             with self.transaction():
                 self.outbox = make_outbox(self.sql) if make_outbox is not None else None
+            self._inodes = self._are()
         except BaseException:
             self.sql.close()
             raise
@@ -55,19 +57,20 @@ class Opened:
                 self.sql.execute("ROLLBACK")
             raise
 
-    def write(self, boot: str, batch: Batch, messages: Iterable[Row]) -> list[SpanRecord]:
-        """A batch. The spans that had to be closed, since nobody else is going to."""
+    def write(self, boot: str, batch: Batch, messages: Iterable[Row]) -> None:
+        """A batch."""
         with self.transaction():
-            closed = self._write_journal(batch)
+            self.journal.open_again(batch.again)
+            self.journal.open(batch.opened.values())
+            self.journal.close(batch.closed)
             self.rows.write(batch.calls.values(), self.boot(boot, batch.last, batch.heard_ns))
             self.rows.write_spans(batch.finished)
             self.sql.executemany(
                 "INSERT INTO messages (call, count, data, raw) VALUES (?, ?, ?, ?)", messages
             )
             if self.outbox is not None:
-                self.outbox.add([*batch.records, *closed], batch.ended, boot)
+                self.outbox.add(batch.records, batch.ended, boot)
         self.rows.forget([call.number for call in batch.gone])
-        return closed
 
     def boot(self, name: str, last: int = 0, heard_ns: int = 0) -> int:
         """The number of a start of the signalling process; what is known of it is noted."""
@@ -112,26 +115,29 @@ class Opened:
         """Move what is in the log into the file, as far as readers let us, and sync."""
         self.sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def is_there(self) -> bool:
-        """The file still has its name."""
-        try:
-            return os.stat(self._file).st_ino == self._inode
-        except FileNotFoundError:
-            return False
+    def missing(self) -> str:
+        """What has lost its name, so that readers would not see what is written: the file, the log beside it,
+        or, "", neither.
+        """
+        file, log = self._are()
+        if file != self._inodes[0]:
+            return "file"
+        return "" if log == self._inodes[1] else "log"
+
+    def rescue(self) -> None:
+        """What is only in a log that nobody else can see goes into the file."""
+        with suppress(sqlite3.Error):
+            self.checkpoint()
+
+    def _are(self) -> list[int]:
+        found = []
+        for path in (self._file, self._file.with_name(f"{self._file.name}-wal")):
+            try:
+                found.append(os.stat(path).st_ino)
+            except OSError:
+                found.append(0)
+        return found
 
     def close(self) -> None:
         """Let go of the file."""
         self.sql.close()
-
-    def _write_journal(self, batch: Batch) -> list[SpanRecord]:
-        self.journal.open_again(batch.again)
-        self.journal.open(batch.opened.values())
-        self.journal.close(batch.closed)
-        closed: list[SpanRecord] = []
-        for ended in batch.ended:
-            if ended.outcome == LOST:  # LiveCalls.settle: its end was never told
-                call = copy_of(batch.calls[ended.number])
-                closed += self.close_lost(call, ended.ended_ns)
-                call.outcome = LOST  # the first span, ended so, would say otherwise
-                batch.calls[call.number] = call
-        return closed

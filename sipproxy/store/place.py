@@ -7,7 +7,6 @@ lock        locked by the signalling process for as long as it lives
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import secrets
@@ -45,7 +44,8 @@ class Place:
             reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             temporary = Path(tempfile.mkdtemp(prefix="sipproxy-"))
             log.warning(
-                "store: the folder cannot be used; what is stored now goes when the proxy ends",
+                "store: temporary",
+                hint="the folder cannot be used; what is stored now goes when the proxy ends",
                 folder=str(folder),
                 reason=reason,
                 instead=str(temporary),
@@ -73,10 +73,16 @@ class Place:
                 raise StoreError("another sipproxy uses it") from None
             version_of(folder / FILE)
             _try_to_write(folder)
-            return cls(folder, _key(folder / KEY, log), lock=lock)
+            return cls(folder, _key(folder, log), lock=lock)
         except BaseException:
             os.close(lock)
             raise
+
+    def restore(self) -> None:
+        """Make the folder again, if somebody has removed it while it is used."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (self.folder / KEY).exists():
+            _write_key(self.folder / KEY, self.key)
 
     def close(self) -> None:
         """Let go of the folder; a temporary one is removed."""
@@ -107,21 +113,32 @@ def _try_to_write(folder: Path) -> None:
         pass
 
 
-def _key(file: Path, log: Log) -> bytes:
+def _key(folder: Path, log: Log) -> bytes:
     """The key, made where there is none."""
-    with contextlib.suppress(FileNotFoundError):
+    file = folder / KEY
+    try:
         key = file.read_bytes()
-        if len(key) == _KEY_BYTES:
-            return key
-        log.warning("store: the key was damaged and is replaced; old calls are not found by Call-ID any more")
+    except FileNotFoundError:
+        key = b""
+    if len(key) == _KEY_BYTES:
+        return key
+    if key or (folder / FILE).exists():
+        log.warning(
+            "store: key replaced",
+            hint="it was damaged or missing; old calls are not found by Call-ID any more",
+            file=str(file),
+        )
     key = secrets.token_bytes(_KEY_BYTES)
+    _write_key(file, key)
+    return key
+
+
+def _write_key(file: Path, key: bytes) -> None:
     new = file.with_name(f"{KEY}.new")
-    with contextlib.suppress(FileNotFoundError):
-        new.unlink()
+    new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as opened:
         opened.write(key)
         opened.flush()
         os.fsync(descriptor)
     new.replace(file)
-    return key

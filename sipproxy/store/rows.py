@@ -19,6 +19,7 @@ _CODES = {outcome: code for code, outcome in enumerate(OUTCOMES, 1)}
 class _Known(NamedTuple):
     """What of a call is written."""
 
+    began_ns: int
     is_open: int | None
     columns: list[int | None]
     sizes: tuple[int, ...]
@@ -30,6 +31,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE = "UPDATE calls SET outcome = ?, setup_ms = ?, slow = ?, transferred = ? WHERE number = ?"
 _END = "UPDATE calls SET open = ? WHERE number = ?"
+_LEAVE_TRUNK = "DELETE FROM trunk_calls WHERE trunk = ? AND began = ? AND call = ?"
 _DELETE = (
     "DELETE FROM spans WHERE call = ?",
     "DELETE FROM messages WHERE call = ?",
@@ -89,9 +91,11 @@ class Rows:
                     updated.append((*columns, call.number))
                 if known.is_open != is_open:
                     ended.append((is_open, call.number))
-            if known is None or known.sizes != sizes:
+                if known.began_ns != call.began_ns:
+                    self._move(call, known.began_ns)
+            if known is None or known.sizes != sizes or known.began_ns != call.began_ns:
                 named.append(call)
-            self._written[call.number] = _Known(is_open, columns, sizes)
+            self._written[call.number] = _Known(call.began_ns, is_open, columns, sizes)
             pack = self._packer.pack if call.state == OVER else plain  # what changes again is not worth it
             summaries.append((call.number, pack(of_call(call))))
         self._sql.executemany(_INSERT, inserted)
@@ -119,15 +123,20 @@ class Rows:
                 self._sql.execute(statement, (number,))
         self.forget(numbers)
 
+    def _move(self, call: CallSummary, began_ns: int) -> None:
+        """It began earlier than was known."""
+        self._sql.execute("UPDATE calls SET began = ? WHERE number = ?", (call.began_ns, call.number))
+        self._sql.executemany(
+            _LEAVE_TRUNK, [(trunk, began_ns, call.number) for trunk in self._trunks.values()]
+        )
+
     def _write_names(self, calls: Iterable[CallSummary]) -> None:
         self._sql.executemany("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", self._names(calls))
         self._sql.executemany("INSERT OR IGNORE INTO trunk_calls VALUES (?, ?, ?)", self._trunk_calls(calls))
 
     def _delete_names(self, call: CallSummary) -> None:
         self._sql.executemany("DELETE FROM names WHERE era = ? AND key = ? AND call = ?", self._names([call]))
-        self._sql.executemany(
-            "DELETE FROM trunk_calls WHERE trunk = ? AND began = ? AND call = ?", self._trunk_calls([call])
-        )
+        self._sql.executemany(_LEAVE_TRUNK, self._trunk_calls([call]))
 
     def _names(self, calls: Iterable[CallSummary]) -> list[tuple[int, int, int]]:
         return [

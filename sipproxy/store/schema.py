@@ -71,7 +71,9 @@ def connect(file: Path) -> sqlite3.Connection:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    sql = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, cached_statements=64)
+    sql = sqlite3.connect(
+        file, timeout=_BUSY_S, isolation_level=None, cached_statements=64, check_same_thread=False
+    )  # one thread at a time: another may close it when the writer's has ended
     try:
         tables = names_of(sql)
         if not tables:

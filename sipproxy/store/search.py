@@ -110,7 +110,8 @@ class _Search:
         query = self._query
         if query.trunk is not None:
             yield _Way(
-                "trunk_calls CROSS JOIN calls ON calls.number = trunk_calls.call",
+                "trunk_calls CROSS JOIN calls ON calls.number = trunk_calls.call "
+                "AND calls.began = trunk_calls.began",
                 [_Condition("trunk_calls.trunk = ?", (self._trunk(),))],
                 "trunk_calls.began",
                 "trunk_calls.call",

@@ -25,7 +25,9 @@ def learn(summary: CallSummary, record: SpanRecord) -> bool:
         summary.session_id = _text(attributes.get("session.id"))
     if is_root or (record.kind == CLIENT and record.name == summary.method):  # the caller's, and each attempt
         trunk = _text(attributes.get("sip.trunk"))
-        if trunk and trunk not in summary.trunks and len(summary.trunks) < _MOST:
+        if trunk and is_root:
+            summary.trunks = (trunk, *[name for name in summary.trunks if name != trunk])
+        elif trunk and trunk not in summary.trunks and len(summary.trunks) < _MOST:
             summary.trunks = (*summary.trunks, trunk)
     if record.name == DIALOG:
         summary.answered_ns = min(record.start_ns, summary.answered_ns or record.start_ns)
@@ -37,8 +39,13 @@ def learn(summary: CallSummary, record: SpanRecord) -> bool:
     key = record.call_key
     if not key or key in summary.call_keys or len(summary.call_keys) >= _MOST:
         return False
-    summary.call_keys = (*summary.call_keys, key)
-    summary.call_ids = (*summary.call_ids, _text(attributes.get("sip.call_id")))
+    call_id = _text(attributes.get("sip.call_id"))
+    if is_root:  # the caller's stands first
+        summary.call_keys = (key, *summary.call_keys)
+        summary.call_ids = (call_id, *summary.call_ids)
+    else:
+        summary.call_keys = (*summary.call_keys, key)
+        summary.call_ids = (*summary.call_ids, call_id)
     return True
 
 
@@ -71,8 +78,11 @@ def finish(summary: CallSummary, record: SpanRecord) -> None:
 
 
 def _learn_root(summary: CallSummary, record: SpanRecord) -> None:
+    """To an observer that began later it may be told behind spans that are open still."""
     attributes = record.attributes
+    summary.began_ns = record.start_ns
     summary.trace_id = record.trace_id
+    summary.traces = (record.trace_id, *[trace for trace in summary.traces if trace != record.trace_id])
     summary.sampled = bool(record.flags & SAMPLED)
     summary.method = record.name
     summary.sender = _text(attributes.get("sip.from.user"))

@@ -111,3 +111,8 @@ def test_a_call_that_fails_is_told_without_numbers(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "unexpected INVITE sip:***11@127.0.0.1" in done.stdout
     assert "+49155" not in done.stdout + done.stderr
+
+
+def test_the_page_that_shows_them_is_named(shown: subprocess.CompletedProcess[str]) -> None:
+    for trace_id in CUSTOMERS:
+        assert re.search(rf"http://127\.0\.0\.1:\d+/#/call/{trace_id}$", shown.stdout, re.MULTILINE)

@@ -132,6 +132,8 @@ class Observer:
         self._outbox = outbox
         self._raw = raw
         self._number = 0
+        self.renewals = 0
+        self.restarts_wanted = 0
         self.boot = ""
         self.keeper = self._new_keeper()
         self.live = LiveCalls()
@@ -139,7 +141,20 @@ class Observer:
 
     def _new_keeper(self) -> Keeper:
         wire = Wire(MASKER)
-        return Keeper(self.place, self._settings, wire, KEYS, self._outbox, self.log, raw=self._raw)
+        parts = self.place, self._settings, wire, KEYS, self._outbox, self.log
+        return Keeper(*parts, raw=self._raw, renewed=self._renew, restart=self._restart)
+
+    def _renew(self) -> None:
+        self.renewals += 1
+
+    def _restart(self) -> None:
+        self.restarts_wanted += 1
+
+    def tells_everything(self) -> None:
+        """What an observer does whose store is a new one."""
+        parcel, changes = self.live.everything()
+        assert self.keeper.keep(self.boot, 0, parcel, changes)
+        assert self.keeper.commit()
 
     def suspect(self) -> None:
         self.keeper.suspect()
@@ -155,6 +170,7 @@ class Observer:
     def restarts(self, boot: str | None = None) -> Beginning:
         """A SIGKILL and a new process: what was not committed is gone."""
         self.keeper.close()
+        self.reader.close()
         self.keeper = self._new_keeper()
         return self.begin(boot or self.boot)
 

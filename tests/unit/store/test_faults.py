@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -55,7 +56,7 @@ def test_a_damaged_file_is_set_aside_at_the_start(tmp_path: Path, worker: Worker
     assert observer.begin().calls == []
     ((level, event, facts),) = observer.log.lines
     assert (level, facts["aside"]) == ("error", str(tmp_path / "store.db.broken-1"))
-    assert "set aside" in event
+    assert event == "store: set aside"
     assert (tmp_path / "store.db.broken-1").read_bytes()[:100] == content[:100]
     call = Call()
     observer.stores(worker.all(call.basic()))
@@ -203,11 +204,71 @@ def test_a_file_that_was_removed_is_made_anew(tmp_path: Path, worker: Worker, ob
     observer.stores(worker.all(Call().basic()))
     for path in tmp_path.glob("store.db*"):
         path.unlink()
-    observer.keeper.maintain(ns(20))
-    assert "is gone" in observer.log.events[0]
+    call = Call()
+    observer.stores(worker.all(call.basic()))
+    ((level, event, facts),) = observer.log.lines
+    assert (level, event, facts["file"]) == ("warning", "store: removed", str(tmp_path / "store.db"))
+    assert found(observer) == [call.root.span_id]
+
+
+@pytest.mark.parametrize("suffixes", [["-wal"], ["-wal", "-shm"]])
+def test_a_log_that_was_removed_costs_nothing(
+    tmp_path: Path, worker: Worker, observer: Observer, suffixes: list[str]
+) -> None:
+    """Somebody cleans up what looks temporary: no new reader can see what is written then."""
+    first, second, third = Call(), Call(), Call()
+    observer.stores(worker.all(first.basic()))
+    assert len(found(observer)) == 1
+    for suffix in suffixes:
+        (tmp_path / f"store.db{suffix}").unlink()
+    parcel = worker.all(second.basic())
+    assert observer.takes(parcel, 2)
+    assert not observer.keeper.commit()
+    assert (observer.restarts_wanted, observer.log.events) == (1, ["store: removed"])
+    observer.restarts()
+    observer.takes(parcel, 2)
+    observer.takes(worker.all(third.basic()), 3)
+    assert observer.keeper.commit()
+    assert sorted(found(observer)) == sorted(call.root.span_id for call in (first, second, third))
+    assert len(exported(tmp_path)) == 15
+
+
+def test_a_folder_that_was_removed_is_made_anew(tmp_path: Path, worker: Worker) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    observer = Observer(folder)
+    observer.begin()
+    observer.stores(worker.all(Call().basic()))
+    shutil.rmtree(folder)
     call = Call()
     observer.stores(worker.all(call.basic()))
     assert found(observer) == [call.root.span_id]
+    names = ["key", "store.db", "store.db-shm", "store.db-wal", "writer"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    other = Observer(folder)
+    with pytest.raises(StoreError, match="another process still writes"):
+        other.begin()
+    observer.close()
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "removed"])
+def test_a_new_file_is_told_of_all_that_is_live(tmp_path: Path, worker: Worker, trouble: str) -> None:
+    observer = Observer(tmp_path)
+    observer.begin()
+    talking, new = Call(), Call()
+    observer.stores(worker.all(Call().basic()), worker.all(talking.until_answered()))
+    if trouble == "damaged":
+        damage(tmp_path / "store.db")
+    else:
+        (tmp_path / "store.db").unlink()
+    observer.stores(worker(new.arrives(20.0)))
+    assert observer.renewals == 1
+    observer.tells_everything()
+    assert {talking.root.span_id, new.root.span_id} <= set(found(observer))
+    observer.restarts("second")
+    assert len(exported(tmp_path)) == 3  # closed as lost: two dialogs, and the INVITE of the other
+    assert observer.renewals == 1  # what a restart finds is its own business
+    observer.close()
 
 
 def test_sigkill_in_the_middle_of_a_transaction(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sipproxy.store import Beginning, Query, StoreError
 from sipproxy.store.settings import StoreSettings
 from sipproxy.telemetry.parcel import Parcel
-from tests.unit.store.support import Observer, Worker, ended, exported, ns
+from tests.unit.store.support import Observer, Worker, ended, exported, ladder, ns
 from tests.unit.telemetry.facts import Call
 from tests.unit.telemetry.transfers import Transfer
 
@@ -93,6 +93,29 @@ def test_a_restarted_observer_goes_on_with_the_calls_of_the_same_boot(
     assert len(spans(observer, talking)) == 6
     assert observer.restarts("second").lost == []
     assert len(exported(tmp_path)) == 11
+
+
+def test_a_call_whose_beginning_comes_behind_its_dialogs_is_put_right(
+    worker: Worker, observer: Observer
+) -> None:
+    """A new observer hears of what is open first, and then of what had waited for it."""
+    call = Call()
+    waiting = worker.all(call.until_answered())
+    observer.takes(worker.openings(), 0)
+    assert observer.keeper.commit()
+    (early,) = observer.reader.search(Query()).calls
+    assert (early.began_ns, early.state) == (ns(2.0), "talking")
+    observer.stores(waiting._replace(messages=ladder(call)[0]))
+    (stored,) = observer.reader.search(Query(trunk="carrier-a", until_ns=ns(1.0))).calls
+    assert (stored.began_ns, stored.answered_ns, stored.trunks) == (ns(0), ns(2.0), ("sbc", "carrier-a"))
+    assert found(observer, trunk="sbc") == [call.root.span_id]
+    assert found(observer, since_ns=ns(1.0)) == []
+    story = observer.reader.story(call.root.span_id)
+    assert story is not None
+    assert len(story.messages) == 3
+    observer.stores(worker(call.hangs_up(), at=10.0))
+    observer.stores(worker(Call().arrives(100.0), at=100.0))
+    assert found(observer, trunk="carrier-a") == [call.root.span_id]
 
 
 def test_openings_of_spans_that_have_ended_do_nothing(worker: Worker, observer: Observer) -> None:

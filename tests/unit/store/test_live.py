@@ -9,7 +9,7 @@ import pytest
 from sipproxy.b2bua.events import Fact, Linked
 from sipproxy.propagation.context import TraceContext
 from sipproxy.store import Changes
-from sipproxy.store.live import LiveCalls
+from sipproxy.store.live import LINGERS_NS, LiveCalls
 from sipproxy.store.summary import CallSummary, copy_of, outcome_of
 from sipproxy.telemetry.parcel import Parcel
 from tests.unit.store.support import CALLEE_CALL_ID, KEYS, Worker, joined, ns
@@ -167,16 +167,17 @@ def test_a_transfer_that_outlasts_its_call_is_told_late(worker: Worker, live: Li
     assert live.open_spans(call.root.span_id) == []
 
 
-def test_a_minute_after_its_end_a_call_is_gone(worker: Worker, live: LiveCalls) -> None:
+def test_a_while_after_its_end_a_call_is_gone(worker: Worker, live: LiveCalls) -> None:
     call = Call()
     live.take(worker.all(call.until_answered()))
     live.take(worker(call.hangs_up(), at=10.0))
     key = KEYS(CALLEE_CALL_ID)
-    assert live.take(worker(Call().arrives(69.9))).gone == []
+    over = 10.0 + LINGERS_NS / 1e9
+    assert live.take(worker(Call().arrives(over - 0.1))).gone == []
     found = live.call_of_key(KEYS(call.request.call_id), ns(10))
     assert found is not None
     assert found.root_id == call.root.span_id
-    (gone,) = live.take(worker(Call().arrives(70.0))).gone
+    (gone,) = live.take(worker(Call().arrives(over))).gone
     assert gone.root_id == call.root.span_id
     assert live.call_of_key(key) is None
     assert live.open_spans(call.root.span_id) == []
@@ -266,6 +267,43 @@ def test_what_nobody_confirms_has_ended(worker: Worker, live: LiveCalls) -> None
     ]
     assert live.open_spans(gone.root.span_id) == []
     assert [call.root_id for call in live.calls()] == [here.root.span_id]
+
+
+def test_a_span_that_nobody_confirms_has_ended(worker: Worker, live: LiveCalls) -> None:
+    """The call goes on, but the parcel with the transfer's end was dropped."""
+    call = Call()
+    transfer = Transfer(call)
+    live.take(worker.all(call.until_answered()))
+    live.take(worker(transfer.begins()))
+    worker(transfer.ends(at=6.0))  # and nobody hears it
+    live.doubt()
+    live.take(worker.openings())
+    changes = live.settle()
+    (lost,) = changes.lost
+    assert (lost.name, lost.attributes["sip.transfer.outcome"]) == ("transfer", "unknown")
+    assert [(call.state, call.outcome) for call in changes.changed] == [("talking", "answered")]
+    assert [span.name for span in live.open_spans(call.root.span_id)] == ["dialog", "dialog"]
+    assert live.settle() == Changes([], [], [], [], [])
+
+
+def test_a_clock_that_was_set_back_keeps_nobody(worker: Worker, live: LiveCalls) -> None:
+    before = Call()
+    live.take(worker.all(before.until_answered()))
+    live.take(worker(before.hangs_up(7200.0), at=7200.0))
+    after = Call()
+    live.take(worker(after.arrives(100.0), after.concludes(after.root, 404, 100.0), at=100.0))
+    live.take(worker(after.is_forgotten(), at=100.0))
+    gone = live.take(worker(Call().arrives(140.0), at=140.0)).gone
+    assert [call.root_id for call in gone] == [before.root.span_id, after.root.span_id]
+
+
+def test_everything_as_if_it_were_told_now(worker: Worker, live: LiveCalls) -> None:
+    call, over = Call(), Call()
+    live.take(worker.all(over.basic()))
+    live.take(worker.all(call.until_answered()))
+    parcel, changes = live.everything()
+    assert [span.name for span in parcel.opened] == ["dialog", "dialog"]
+    assert [known.root_id for known in changes.added] == [over.root.span_id, call.root.span_id]
 
 
 def test_odd_values_do_no_harm(worker: Worker, live: LiveCalls) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from sipproxy.store.dictionary import DICTIONARY
@@ -56,8 +58,8 @@ def test_each_damaged_byte_is_noticed_or_harmless(worker: Worker) -> None:
     for position in range(len(packed)):
         damaged = bytearray(packed)
         damaged[position] ^= 0x55
-        with pytest.raises(ValueError, match=r"."):
-            PACKER.spans(bytes(damaged))
+        with suppress(ValueError):  # bits that fill up a byte say nothing
+            assert PACKER.spans(bytes(damaged)) == records
     for length in range(len(packed)):
         with pytest.raises(ValueError, match=r"."):
             PACKER.spans(packed[:length])

@@ -66,9 +66,19 @@ def test_a_damaged_key_is_replaced_and_said(tmp_path: Path) -> None:
     log = Lines()
     (tmp_path / "key").write_bytes(b"short")
     place = opened(tmp_path, log)
-    assert (len(place.key), len(log.lines)) == (32, 1)
+    assert (len(place.key), log.events) == (32, ["store: key replaced"])
     assert (tmp_path / "key").read_bytes() == place.key
     place.close()
+
+
+def test_a_key_that_is_gone_is_said_where_calls_are_stored(tmp_path: Path) -> None:
+    log = Lines()
+    opened(tmp_path, log).close()
+    assert log.events == []
+    (tmp_path / "store.db").touch()
+    (tmp_path / "key").unlink()
+    opened(tmp_path, log).close()
+    assert log.events == ["store: key replaced"]
 
 
 def test_a_second_proxy_gets_a_folder_for_its_time(tmp_path: Path) -> None:
