@@ -102,6 +102,8 @@ class Observer:
             self._outbox,
             self._log,
             raw=orders.admin.raw,
+            renewed=lambda: self._loop.call_soon_threadsafe(self._tell_everything),
+            restart=lambda: self._loop.call_soon_threadsafe(self._link.gone.set),
         )
 
     def _open_outbox(self) -> tuple[MakeOutbox | None, list[Forwarder]]:
@@ -169,6 +171,11 @@ class Observer:
     def parcel(self, number: int, packed: bytes) -> None:
         """Note what it tells, and store it."""
         self._in_turn(lambda: self._take(number, packed))
+
+    def _tell_everything(self) -> None:
+        """The store is a new one: what goes on shall be in it."""
+        parcel, changes = self._live.everything()
+        self._writer.put(0, parcel, changes)
 
     def _in_turn(self, act: Callable[[], None]) -> None:
         if self._begun:
