@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sipproxy.b2bua.consulting import Consult
 from sipproxy.b2bua.engine import Engine
@@ -104,6 +104,14 @@ def asks(
     )
 
 
+class Book(Protocol):
+    """What makes spans of facts: the book itself, or somebody who follows it."""
+
+    def take(self, facts: list[Fact], sent_at: float) -> list[SpanRecord]: ...
+
+    def __len__(self) -> int: ...
+
+
 def nobody(question: dict[str, Any]) -> object:
     """No application is there."""
     return ERROR
@@ -145,7 +153,7 @@ class Core:
         self.spans: list[SpanRecord] = []
         self.referee = Referee()
         self.tale = Tale()
-        self.book = SpanBook(Masker(PrivacySettings()), 0.0)
+        self.book: Book = SpanBook(Masker(PrivacySettings()), 0.0)
         self._port = 50000
         self.trunks = {name: trunk(name) for name in HOSTS} | dict(trunks or {})
         self.routes = [*routes, *(route(name, user=f"^{name}$") for name in HOSTS)]

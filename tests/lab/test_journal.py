@@ -21,18 +21,18 @@ from .transfers import KINDS, MODES, SIDES, MakeLab, consults, together
 AT_ONCE = {"route", "dns", "webhook"}  # told when they are over
 
 
-class Followed(SpanBook):
-    """A book, and an observer that hears all it says."""
+class Followed:
+    """Stands where the core keeps its book: the book, and an observer that hears all it says."""
 
     def __init__(self) -> None:
-        super().__init__(Masker(PrivacySettings()), 0.0, journal=True)
+        self.book = SpanBook(Masker(PrivacySettings()), 0.0, journal=True)
         self.known: dict[str, SpanRecord] = {}
         self.ended: list[SpanRecord] = []
         self.notes: list[Note] = []
 
     def take(self, facts: list[Fact], sent_at: float) -> list[SpanRecord]:
-        finished = super().take(facts, sent_at)
-        opened, notes = self.gathered()
+        finished = self.book.take(facts, sent_at)
+        opened, notes = self.book.gathered()
         self.known |= {record.span_id: record for record in opened}
         self.notes += notes
         for record in finished:
@@ -40,8 +40,11 @@ class Followed(SpanBook):
             assert (opening is None) == (record.name in AT_ONCE), record
             assert opening is None or opening.start_ns == record.start_ns
         self.ended += finished
-        assert self.known.keys() == {record.span_id for record in self.openings()}
+        assert self.known.keys() == {record.span_id for record in self.book.openings()}
         return finished
+
+    def __len__(self) -> int:
+        return len(self.book)
 
 
 @pytest.fixture
