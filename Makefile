@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-compiled compile lint bench peers peers-demo compiler clean
+.PHONY: help setup demo test test-compiled compile lint docs bench peers peers-demo compiler clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,12 +14,16 @@ BIN := $(VENV)/bin
 DEMO_PEERS := sip-tester:sipp:demo,tests/scenarios,bench
 TEST_PEERS := $(DEMO_PEERS) kamailio:kamailio:tests/interop,bench sipsak:sipsak:tests/interop \
 	baresip-core:baresip:tests/interop linphone-cli:linphonec:tests/interop sngrep:sngrep:tests/interop \
-	tmux:tmux:tests/interop prometheus:prometheus:tests/system chromium:chromium:tests/system
+	tmux:tmux:tests/interop prometheus:prometheus:tests/system chromium:chromium:tests/system \
+	nginx-light:nginx:tests/system haproxy:haproxy:tests/system npm:npm:tests/system \
+	docker-compose:docker-compose:tests/system fail2ban:fail2ban-regex:tests/system iproute2:tc:tests/system \
+	systemd:systemd-analyze:tests/system util-linux:unshare:tests/system
 
 help:
 	@echo 'make demo    set up, then two transferred calls through the proxy and their traces'
 	echo 'make test    set up, then all tests (ARGS="-k word" are handed to pytest)'
 	echo 'make lint    ruff and mypy'
+	echo 'make docs    the documentation as a site, in site/'
 	echo 'make bench   calls per second and CPU per call, beside Sippy and Kamailio'
 	echo 'make compile the core compiled by mypyc, in .compiled: half the CPU per call'
 	echo 'make test-compiled  the tests of the core once more, on the compiled core'
@@ -35,6 +39,9 @@ test: setup
 lint: $(VENV)/.ready
 	@$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.ready
+	@$(BIN)/python tools/docs_site.py
 
 bench: setup compile
 	@$(BIN)/python -m bench
@@ -93,8 +100,12 @@ peers peers-demo:
 		export DEBIAN_FRONTEND=noninteractive
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$packages >/dev/null; } || true
 		# Debian starts what it installs; the tests want the program, and nobody wants a SIP server by surprise.
-		if [ -d /run/systemd/system ] && grep -qw kamailio <<< "$$packages"; then
-			systemctl disable --quiet --now kamailio.service || true
+		if [ -d /run/systemd/system ]; then
+			for service in kamailio nginx haproxy fail2ban prometheus; do
+				if grep -qw "$$service" <<< "$$packages"; then
+					systemctl disable --quiet --now "$$service.service" || true
+				fi
+			done
 		fi
 		wanted=$$(missing)
 		if [ -z "$$wanted" ]; then exit 0; fi
@@ -118,5 +129,5 @@ compiler: $(VENV)/.ready
 	exit 1
 
 clean:
-	@rm -rf $(VENV) .bench .compiled .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	@rm -rf $(VENV) .bench .compiled site .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from . import settings_across
 from .admin.settings import AdminSettings
 from .b2bua.settings import Limits, RouteSettings, Timeouts, TransferSettings, TrunkSettings
 from .errors import ConfigurationError
 from .net.settings import NetSettings
 from .propagation.settings import PropagationSettings
-from .settings_forms import KEYS, VALUES, Form, form_of, is_loopback, listen, source
+from .settings_forms import KEYS, VALUES, Form, form_of, listen
 from .settings_index import Path, Writer, dotted, fit, in_file, leaves, nearest
 from .store.settings import StoreSettings
-from .telemetry.settings import HepSettings, Mask, PrivacySettings, TracingSettings
+from .telemetry.settings import HepSettings, PrivacySettings, TracingSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -139,7 +140,7 @@ class _Reading:
                 path, secret = in_file(item["loc"], Settings)
                 self._fault(path, _reason(item, secret=secret))
         self._check_forms()
-        self._check_across()
+        settings_across.check(self._tree, Settings(), self._fault)
         if self._faults:
             raise ConfigurationError(sorted(self._faults, key=self._faults.__getitem__))
         return Loaded(settings, self._file, self._lines)
@@ -220,56 +221,6 @@ class _Reading:
             form(text)
         except ValueError as error:
             self._fault(path, str(error))
-
-    def _check_across(self) -> None:
-        """What one value alone cannot tell."""
-        trunks, defaults = self._tree.get("trunks"), Settings()
-        names = list(trunks if isinstance(trunks, dict) else defaults.trunks)
-        if trunks is not None and self._tree.get("routes") is None:
-            self._fault(("trunks",), "routes are needed too, the embedded ones know other trunks")
-        values = dict(leaves(self._tree))
-        claims: dict[object, Path] = {}
-        for path, value in values.items():
-            match path, value:
-                case ("routes", _, "from") | ("routes", _, "to", _), str() if value not in names:
-                    self._fault(path, f"{value!r} is no trunk{nearest(value, names)}")
-                case ("trunks", _, "match", _) | ("listen", _), str():
-                    claim = _claim(listen if path[0] == "listen" else source, value)
-                    if claim is not None and (first := claims.setdefault(claim, path)) != path:
-                        self._fault(path, f"{value!r} is taken by {dotted(first)}")
-        if values.get(("privacy", "mask")) == Mask.HASH and not values.get(("privacy", "key")):
-            self._fault(("privacy", "mask"), "'hash' needs privacy.key")
-        place = values.get(("admin", "listen"), defaults.admin.listen)
-        if isinstance(place, str) and not is_loopback(place) and not values.get(("admin", "token")):
-            self._fault(("admin", "listen"), "an address that others can reach needs admin.token")
-        if values.get(("admin", "raw")) is True and not values.get(("admin", "token")):
-            self._fault(("admin", "raw"), "messages as they were need admin.token")
-        self._check_pair(("tracing",), values)
-        for name in self._destinations():
-            self._check_pair(("tracing", "destinations", name), values)
-        batch = values.get(("tracing", "batch"), defaults.tracing.batch)
-        queue = values.get(("tracing", "max_queue"), defaults.tracing.max_queue)
-        if isinstance(batch, int) and isinstance(queue, int) and batch > queue:
-            self._fault(("tracing", "batch"), f"{batch} is more than tracing.max_queue, which is {queue}")
-
-    def _destinations(self) -> list[str]:
-        tracing = self._tree.get("tracing")
-        found = tracing.get("destinations") if isinstance(tracing, dict) else None
-        return list(found) if isinstance(found, dict) else []
-
-    def _check_pair(self, section: Path, values: Mapping[Path, object]) -> None:
-        certificate, key = (values.get((*section, name)) for name in ("client_certificate", "client_key"))
-        if (certificate is None) != (key is None):
-            self._fault(section, "client_certificate and client_key belong together")
-
-
-def _claim(form: Form, text: str) -> object:
-    """What no other entry may claim: an address to listen on, a source. Faults of form are told elsewhere."""
-    try:
-        claim = form(text)
-    except ValueError:
-        return None
-    return None if isinstance(claim, tuple) and claim[2:] == (0,) else claim  # port 0: another one each time
 
 
 def _scalar(kind: str, text: str) -> bool | int | float | str | None:

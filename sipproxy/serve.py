@@ -3,7 +3,8 @@
 SIGTERM, SIGINT    drain: no new calls, those in progress go on until `timeouts.drain_s`, then BYE; spans are
 flushed
 a second one       the same at once
-SIGHUP             read the file again: trunks and routes for new calls; on a fault the old ones stay
+SIGHUP             read the file again: trunks, routes and certificates for what is new; on a fault the old
+ones stay
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from .telling import Orderly, Telling
 
 BYE_S = 3.0  # seconds that the last BYEs of a shutdown may take
 NEEDS_RESTART = (
-    *("listen", "advertise", "workers", "region", "tracing", "privacy", "store", "admin", "hep"),
+    *("listen", "websocket", "advertise", "workers", "region", "tracing", "privacy", "store", "admin", "hep"),
     *("limits", "timeouts", "trace", "transfer"),
 )
 

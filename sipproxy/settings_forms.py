@@ -14,7 +14,9 @@ from .admin.settings import OFF
 from .settings_index import Path
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-TRANSPORTS_NOT_YET = frozenset({"tls", "ws", "wss"})
+LISTENED = ("udp", "tcp", "tls", "ws", "wss")
+CONNECTED = ("udp", "tcp", "tls")  # a WebSocket client connects to us, never the other way
+_NO_SOURCE = "{!r} is not an address, CIDR, address:port, transport[:CIDR] or name in a certificate"
 
 # These form the dialog or the hop (RFC 3261 section 20): the proxy writes them itself.
 OWN_HEADERS = frozenset(
@@ -24,20 +26,18 @@ OWN_HEADERS = frozenset(
 
 
 def listen(text: str) -> tuple[str, str, int]:
-    """`udp:HOST:PORT` or `tcp:HOST:PORT`; gives transport, host without brackets, and port."""
+    """`udp:HOST:PORT`, or tcp, tls, ws, wss; gives transport, host without brackets, and port."""
     transport, _, place = text.partition(":")
-    if transport in TRANSPORTS_NOT_YET:
-        raise ValueError(f"transport {transport!r} is not supported yet")
     host, colon, port = place.rpartition(":")
-    if transport not in ("udp", "tcp") or not colon:
-        raise ValueError(f"{text!r} is not udp:HOST:PORT or tcp:HOST:PORT")
+    if transport not in LISTENED or not colon:
+        raise ValueError(f"{text!r} is not udp:HOST:PORT (or tcp, tls, ws, wss)")
     if not _is_address(host):
         raise ValueError(f"{host!r} is not an IP address (IPv6 in brackets)")
     return transport, host.strip("[]"), _port(port, lowest=0)
 
 
 def trunk_address(text: str) -> None:
-    """`host[:port][;transport=udp|tcp]`."""
+    """`host[:port][;transport=udp|tcp|tls]`."""
     place, *parameters = text.split(";")
     if place.startswith(("sip:", "sips:")):
         raise ValueError("write host[:port] without 'sip:'")
@@ -50,35 +50,56 @@ def trunk_address(text: str) -> None:
         key, _, transport = parameter.lower().partition("=")
         if key != "transport":
             raise ValueError(f"unknown parameter {parameter!r}, known is transport")
-        if transport in TRANSPORTS_NOT_YET:
-            raise ValueError(f"transport {transport!r} is not supported yet")
-        if transport not in ("udp", "tcp"):
-            raise ValueError(f"transport {transport!r} is none of udp, tcp")
+        if transport in LISTENED and transport not in CONNECTED:
+            raise ValueError("a WebSocket client connects to us: leave the address out")
+        if transport not in CONNECTED:
+            raise ValueError(f"transport {transport!r} is none of {', '.join(CONNECTED)}")
 
 
-def source(text: str) -> tuple[Network, int | None]:
-    """An address, a CIDR, or address:port."""
+def source(text: str) -> object:
+    """An address, a CIDR, address:port, TRANSPORT, TRANSPORT:CIDR, or a name in a TLS certificate. Gives what
+    tells one from another.
+    """
+    transport, _, place = text.partition(":")
+    if transport in LISTENED:
+        return transport, _network(place, text) if place else ""
+    if "/" not in text and ":" not in text and not _is_address(text) and _is_host(text):
+        return text.lower(), None
     place, colon, port = text.rpartition(":")
     with_port = bool(colon) and (place.endswith("]") or ":" not in place)
     if not with_port:
         place = text
+    if with_port and "/" in place:
+        raise ValueError(_NO_SOURCE.format(text))
+    return _network(place, text), _port(port) if with_port else None
+
+
+def _network(place: str, text: str) -> Network:
     try:
         network = ipaddress.ip_network(place.removeprefix("[").removesuffix("]"), strict=False)
         exact = "/" not in place or ipaddress.ip_address(place.partition("/")[0]) == network.network_address
     except ValueError:
-        network = None
-    if network is None or (with_port and "/" in place):
-        raise ValueError(f"{text!r} is not an address, CIDR or address:port")
+        raise ValueError(_NO_SOURCE.format(text)) from None
     if not exact:
         raise ValueError(f"{text!r} has bits set behind its prefix, did you mean {str(network)!r}?")
-    return network, _port(port) if with_port else None
+    return network
+
+
+def certified(text: str) -> None:
+    """A domain in a certificate (RFC 5922 section 7): a whole one, SIP knows no wildcards."""
+    if not _is_host(text):
+        raise ValueError(f"{text!r} is not a domain name")
+
+
+def origin(text: str) -> None:
+    """As browsers send it (RFC 6454 section 7): scheme, host, port unless it is the scheme's."""
+    if not re.fullmatch(r"https?://[^/\s@]+", text):
+        raise ValueError(f"{text!r} is not an origin such as https://desk.example (no path)")
 
 
 def host(text: str) -> None:
     """A host as in a SIP URI (RFC 3261 section 25.1)."""
-    if not _is_address(text) and not re.fullmatch(
-        r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?\.?", text
-    ):
+    if not _is_address(text) and not _is_host(text):
         raise ValueError(f"{text!r} is not a host name or IP address (IPv6 in brackets)")
 
 
@@ -158,6 +179,11 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def _is_host(text: str) -> bool:
+    pattern = r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?\.?"
+    return re.fullmatch(pattern, text) is not None
+
+
 def _port(text: str, *, lowest: int = 1) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not lowest <= int(text) <= 65535:
         raise ValueError(f"{text!r} is not a port")
@@ -226,6 +252,8 @@ VALUES: dict[Path, Form] = {
     ("region",): region,
     ("trunks", "*", "address"): trunk_address,
     ("trunks", "*", "match", "*"): source,
+    ("trunks", "*", "tls_name"): certified,
+    ("websocket", "origins", "*"): origin,
     ("trunks", "*", "trace", "aliases", "*"): foreign_header,
     ("trunks", "*", "headers", "strip", "*"): foreign_header,
     ("trunks", "*", "headers", "pass", "*"): header_name,

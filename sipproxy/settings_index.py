@@ -20,7 +20,7 @@ from enum import Enum
 Path = tuple[str | int, ...]  # ("trunks", "sbc", "match", 1), in the words of the file
 
 # Promised by the documentation, and not built: better a plain word than "unknown key".
-NOT_YET = frozenset({"tls", "redis"})
+NOT_YET = frozenset({"redis"})
 
 
 class Shape(Enum):

@@ -115,7 +115,7 @@ class Telling:
                 if fact.what in LOGGED:
                     self._log_counted(fact)
                 elif fact.peer:
-                    self._log_stranger(fact.peer, sent_at)
+                    self._log_stranger(fact.peer, fact.what, sent_at)
         self._meter.take(facts, sent_at)
         finished = self._book.take(facts, sent_at)
         if self._handover is not None:
@@ -130,7 +130,7 @@ class Telling:
         write = self.log.warning if fact.what in WARNED else self.log.info
         write(fact.what, trunk=fact.trunk, **more)
 
-    def _log_stranger(self, peer: str, now: float) -> None:
+    def _log_stranger(self, peer: str, what: str, now: float) -> None:
         """Now and then: it may be a scanner, or a trunk that the configuration does not match."""
         if self._strangers.get(peer, -STRANGER_S) + STRANGER_S > now:
             return
@@ -138,7 +138,8 @@ class Telling:
             self._strangers.pop(next(iter(self._strangers)))
         self._strangers.pop(peer, None)
         self._strangers[peer] = now
-        self.log.info("stranger refused", peer=peer, reason="no trunk's match has this address")
+        reason = "malformed" if what == "malformed" else "no trunk's match has this address"
+        self.log.info("stranger refused", peer=peer, reason=reason)
 
     def _wall_offset(self) -> float:
         return time.time() - self._clock()

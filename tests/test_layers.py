@@ -19,6 +19,7 @@ LAYERS = ("errors", "sip", "propagation", "b2bua", "telemetry", "store", "net", 
 SAME_LAYER = {
     "settings_index": "config",
     "settings_forms": "config",
+    "settings_across": "config",
     "__main__": "app",
     "serve": "app",
     "demo": "app",
@@ -26,6 +27,8 @@ SAME_LAYER = {
     "telling": "app",
     "observer": "app",
     "cli": "app",
+    "probe": "app",
+    "notify": "app",
 }
 CORE = ("sip", "propagation", "b2bua")
 UNKNOWN_TO_THE_CORE = {"asyncio", "time", "random", "socket", "logging", "os", "secrets", "threading"}

@@ -120,7 +120,7 @@ class Attempt:
             shared.ids.hex(32),
             1,
         )
-        identity.contact = shared.contact(self._flow)
+        identity.contact = shared.contact(self._flow, secure=setup.call.secure)
         identity.max_forwards = hops_left(request)
         crossed = cross_request(request, identity, self.trunk.rules)
         if Carrier.PAI in self.trunk.settings.trace.send:

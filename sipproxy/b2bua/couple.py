@@ -26,7 +26,10 @@ class Stage(IntEnum):
 class Couple(Lineage):
     """Either leg may be missing: before the answer, and after a transfer has taken it away."""
 
-    __slots__ = ("callee", "caller", "end", "ended_at", "open_legs", "relays", "ring_ms", "stage", "trunks")
+    __slots__ = (
+        *("callee", "caller", "end", "ended_at", "open_legs", "relays"),
+        *("ring_ms", "secure", "stage", "trunks"),
+    )
 
     def __init__(
         self, shared: Shared, root: TraceContext, *, interaction: str, baggage: str, hops: int, now: float
@@ -40,6 +43,7 @@ class Couple(Lineage):
         self.ring_ms = 0
         self.end = ""  # why it ended, as in `sip.dialog.end`
         self.ended_at = 0.0
+        self.secure = False  # its INVITE went to a SIPS URI: every hop is to be TLS
         self.open_legs = 0  # whose BYE is not answered yet
 
     def forget(self, now: float) -> None:

@@ -13,7 +13,7 @@ from ..propagation.correlation import Origin, Sampler
 from ..propagation.settings import Accept, PropagationSettings
 from ..sip.build import hops_left, respond_to
 from ..sip.endpoint import Endpoint, Transmit
-from ..sip.flow import Flow, Listener
+from ..sip.flow import DEFAULT_PORT, Flow, Listener
 from ..sip.headers import CSEQ, MAX_FORWARDS, PROXY_REQUIRE, REQUIRE
 from ..sip.ids import Ids
 from ..sip.message import Request
@@ -154,9 +154,13 @@ class Engine:
 
     # For the endpoint
 
-    def count(self, what: str) -> None:
-        """Count what never became a request."""
-        self.shared.count(what)
+    def count(self, what: str, flow: Flow | None = None) -> None:
+        """Count what never became a request; `flow` is where it came from."""
+        trunk = None if flow is None else self.shared.router.trunk_of(flow)
+        if trunk is not None:
+            self.shared.count(what, trunk.name)
+        else:
+            self.shared.count(what, peer="" if flow is None else flow.host)
 
     def requested(self, tx: ServerTransaction, request: Request, now: float) -> None:
         """A new request."""
@@ -247,12 +251,14 @@ class Engine:
             hops=hops_left(request),
             now=now,
         )
+        call.secure = request.parsed_uri.scheme == "sips" or arrival.target_uri.startswith("sips:")
         setup = Setup(call, tx, request, source, now)
         if transfer is not None:
             setup.caused_by(transfer, who_sent(request), now)
         if arrival.replaced is not None:
             setup.replaced = arrival.replaced
             arrival.replaced.target.successor = setup
+            setup.direct = arrival.replaced.target.flow if arrival.replaced.target.flow.web else None
         setup.replaces, setup.target_uri = arrival.replaces, arrival.target_uri
         try:
             if arrival.refusal:
@@ -367,7 +373,10 @@ class Engine:
 def _names_of(listener: Listener) -> frozenset[str]:
     """host:port as a parsed URI gives them, IPv6 without brackets."""
     known_as = listener.sent_by.replace("[", "").replace("]", "").lower()
-    return frozenset((known_as, f"{listener.host}:{listener.port}"))
+    names = [known_as, f"{listener.host}:{listener.port}"]
+    if listener.port == DEFAULT_PORT[listener.transport]:
+        names += [name.rpartition(":")[0] for name in names]  # a URI without a port means that one
+    return frozenset(names)
 
 
 def _unknown_tags(request: Request) -> list[str]:

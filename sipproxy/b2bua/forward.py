@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..propagation.context import TraceContext
 from ..sip.build import cseq_of, hops_left, respond_to
-from ..sip.flow import UDP, Flow
+from ..sip.flow import Flow
 from ..sip.headers import ROUTE
 from ..sip.message import Request, Response
 from ..sip.transaction import ClientTransaction, ServerTransaction
@@ -107,11 +107,7 @@ class Forward:
                     self.shared.count("unresolved" if named else "unreachable", trunk.name)
                     self.next(503, "dns" if named else "transport", at)
 
-            if trunk.flows is not None:
-                then(self.shared.bound(trunk.flows), now)
-                return
-            address = trunk.address
-            self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
+            self.shared.locate_trunk(trunk, then, now)
             return
         self._answer(respond_to(self._tx.request, status, to_tag=self._tx.local_tag), error, now)
 
@@ -141,7 +137,7 @@ class Forward:
         if errand is not None and errand.leg is not None:
             target = errand.leg.dialog.remote_target
         elif uri.is_sip and self.shared.is_us(uri.host, uri.port):
-            target = plain_uri(uri.with_host(trunk.address.shown))
+            target = plain_uri(uri.with_host(trunk.shown))
         else:
             target = request.uri[: -len(uri.headers) - 1] if uri.headers else request.uri
         routes = [

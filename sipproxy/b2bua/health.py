@@ -6,7 +6,7 @@ any answer but 408 and 503       up
 
 from __future__ import annotations
 
-from ..sip.flow import UDP, Flow
+from ..sip.flow import Flow
 from ..sip.message import Headers, Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction
@@ -34,11 +34,7 @@ class Probe:
         if self._open is not None:
             self._failed()  # a whole pause without an answer
         shared.endpoint.timers.start(Timer.PROBE, now + trunk.settings.health.options_every_s, self)
-        address = trunk.address
-        if trunk.flows is not None:
-            self._send(shared.bound(trunk.flows), now)
-        else:
-            shared.locate(address.host, address.port, address.transport, UDP, self._send, now)
+        shared.locate_trunk(trunk, self._send, now)
 
     def _send(self, flows: list[Flow], now: float) -> None:
         if not flows:
@@ -49,7 +45,7 @@ class Probe:
         headers = Headers()
         headers.add("Max-Forwards", "70")
         headers.add("From", f"{contact};tag={shared.ids.hex(16)}")
-        headers.add("To", f"<sip:{self._trunk.address.shown}>")
+        headers.add("To", f"<sip:{self._trunk.shown}>")
         headers.add("Call-ID", shared.ids.hex(32))
         headers.add("CSeq", "1 OPTIONS")
         headers.add("Contact", contact)
@@ -57,7 +53,7 @@ class Probe:
         headers.add("Content-Length", "0")
         self._sent_at = now
         self._open = shared.endpoint.send(
-            Request("OPTIONS", f"sip:{self._trunk.address.shown}", headers), flow, self, now
+            Request("OPTIONS", f"sip:{self._trunk.shown}", headers), flow, self, now
         )
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..errors import RemoteProtocolError
 from ..propagation.context import TraceContext
-from ..sip.flow import UDP, Flow
+from ..sip.flow import Flow
 from ..sip.headers import RETRY_AFTER
 from ..sip.message import Request, Response
 from .attempt import Attempt
@@ -27,13 +27,23 @@ FAILOVER = frozenset((408, 500, 502, 503, 504))
 class Hunt(Placing):
     """`candidates` are left to try; `attempt` is under way."""
 
-    __slots__ = ("_admitted", "_consulted_at", "_route_id", "_spare", "attempt", "candidates", "over")
+    __slots__ = (
+        "_admitted",
+        "_consulted_at",
+        "_route_id",
+        "_spare",
+        "attempt",
+        "candidates",
+        "direct",
+        "over",
+    )
 
     def __init__(self, call: Call, request: Request, now: float) -> None:
         super().__init__(call, request, now)
         self.candidates: list[Trunk] = []
         self.attempt: Attempt | None = None
         self.over = False
+        self.direct: Flow | None = None  # to somebody who cannot be connected to: his WebSocket
         self._spare: list[tuple[Trunk, Flow]] = []  # further targets of the trunk that is being tried
         self._admitted: Trunk | None = None  # that counts the call while it is tried
         self._consulted_at: float | None = None  # an application thinks
@@ -59,7 +69,10 @@ class Hunt(Placing):
             self._admitted = None
         while self.candidates:
             trunk = self.candidates.pop(0)
-            if not trunk.usable(now):
+            if self.call.secure and not trunk.secure:  # RFC 5630 section 5.3
+                self.shared.count("passed_over", trunk.name)
+                error, status = "transport", 480
+            elif not trunk.usable(now):
                 self.shared.count("passed_over", trunk.name)
                 error, status = "transport", 503
             elif not trunk.admit(now):
@@ -79,10 +92,12 @@ class Hunt(Placing):
             self._admitted = None
 
     def _locate(self, trunk: Trunk, now: float) -> None:
+        if self.direct is not None:
+            self._targets(trunk, [self.direct], now)
+            return
         if trunk.flows is not None:
             self._targets(trunk, self.shared.bound(trunk.flows), now)
             return
-        address = trunk.address
 
         def then(flows: list[Flow], at: float) -> None:
             if self.over:
@@ -93,7 +108,7 @@ class Hunt(Placing):
             shared.facts.append(fact)
             self._targets(trunk, flows, at)
 
-        self.shared.locate(address.host, address.port, address.transport, UDP, then, now)
+        self.shared.locate_trunk(trunk, then, now)
 
     def _targets(self, trunk: Trunk, flows: list[Flow], now: float) -> None:
         if not flows:

@@ -56,7 +56,7 @@ def answer_refer(front: Leg, tx: ServerTransaction, now: float, *, silent: bool)
     taken = "require" not in refer.headers.keys or "explicitsub" not in refer.headers.tokens(REQUIRE)
     response = respond_to(refer, 202 if taken else 420, to_tag=front.dialog.local_tag)
     if taken:
-        response.headers.add("Contact", shared.contact(front.flow))
+        response.headers.add("Contact", front.contact)
         if silent:
             response.headers.add("Refer-Sub", "false")
     else:

@@ -128,7 +128,7 @@ class Join:
             self._later(now)
             return
         shared = leg.shared
-        rows: Rows = (("Contact", shared.contact(leg.flow)), ("Allow", ALLOW))
+        rows: Rows = (("Contact", leg.contact), ("Allow", ALLOW))
         request, hop = leg.make("INVITE", rows, payload=offer)
         self._cseq = cseq_of(request)
         self._withdrawal = Withdrawal(shared.endpoint)

@@ -124,6 +124,11 @@ class Leg:
         """What passes towards this leg."""
         return DEFAULT_RULES if self.trunk is None else self.trunk.rules
 
+    @property
+    def contact(self) -> str:
+        """Our Contact in this dialog."""
+        return self.shared.contact(self.flow, secure=self.call.secure)
+
     def forget(self) -> None:
         """Nothing that comes for this dialog is ours any more."""
         self.shared.legs.pop(self.dialog.key, None)
@@ -141,7 +146,7 @@ class Leg:
         dialog = self.dialog
         uri, routes, hop = dialog.addressing()
         identity = Identity(uri, dialog.from_value, dialog.to_value, dialog.call_id, cseq)
-        identity.contact = self.shared.contact(self.flow)
+        identity.contact = self.contact
         identity.routes = routes
         identity.invite_cseq = self.invite_cseq
         if self.peer is not None:
@@ -265,7 +270,7 @@ class Leg:
                 base.headers.add_line(RECORD_ROUTE.key, line)
         if self.trunk is not None and self.trunk.settings.trace.respond:
             base.headers.add("traceparent", self.call.root.traceparent())
-        contact = self.shared.contact(self.flow) if target else ""
+        contact = self.contact if target else ""
         return cross_response(base, response, self.rules, contact)
 
     def refuse(self, tx: ServerTransaction, status: int, now: float, *, retry_after: int = 0) -> None:

@@ -78,7 +78,7 @@ class Notifier:
         leg = self._leg
         response = respond_to(tx.request, 200, to_tag=leg.dialog.local_tag)
         response.headers.add("Expires", str(expires_s))
-        response.headers.add("Contact", leg.shared.contact(leg.flow))
+        response.headers.add("Contact", leg.contact)
         leg.shared.endpoint.respond(tx, response, now)
         self._expires_at = now + expires_s
         self._next = True
@@ -105,7 +105,7 @@ class Notifier:
         rows = (
             ("Event", f"refer;id={self.number}"),
             ("Subscription-State", state),
-            ("Contact", leg.shared.contact(leg.flow)),
+            ("Contact", leg.contact),
             ("Content-Type", "message/sipfrag;version=2.0"),
         )
         body = f"SIP/2.0 {status} {REASONS.get(status, 'Unknown')}\r\n".encode()

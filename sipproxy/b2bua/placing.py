@@ -62,7 +62,7 @@ class Placing:
         text = self.advised_uri or self.target_uri or self.request.uri
         uri = parse_uri(text)
         if uri.is_sip and self.shared.is_us(uri.host, uri.port):
-            return plain_uri(uri.with_host(trunk.address.shown))  # a marker of somebody else's is for him
+            return plain_uri(uri.with_host(trunk.shown))  # a marker of somebody else's is for him
         return text[: -len(uri.headers) - 1] if uri.headers else text
 
     def caller_leg(self) -> Leg | None:

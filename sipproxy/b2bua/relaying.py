@@ -88,7 +88,7 @@ class RelayedRefer(Relay):
         transfer = subscription.transfer
         out, hop = peer.cross_bare(request)
         subscription.cseq_out = peer.dialog.local_cseq
-        contact = shared.contact(peer.flow)
+        contact = peer.contact
         rename_dialogs(shared, request.headers, out.headers)
         forms = stamp_refer(transfer, self._target, peer.trunk, contact, out, self._replaced)
         referred_by = request.headers.first(REFERRED_BY)

@@ -1,6 +1,7 @@
 """Trunks and routes: whose request is this, and where may it go? First match wins.
 
-source address -> trunk      address:port before address before the narrowest network
+certificate    -> trunk      a name in it
+source address -> trunk      address:port, then what comes by a named transport, then the narrowest network
 trunk + user   -> route      the first whose `from` and `user` agree
 route          -> trunks     in order; those that are down, full or asked us to wait are passed over
 """
@@ -13,14 +14,15 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from ..errors import ConfigurationError, RemoteProtocolError
-from ..sip.flow import TCP, UDP, Flow
+from ..sip.flow import DEFAULT_PORT, TCP, TLS, UDP, Flow
 from ..sip.uri import Uri, parse_host_port, unescape
 from .consulting import Webhook
 from .rules import HeaderRules
 from .settings import RouteSettings, TrunkSettings
 
+ANYWHERE = ("0.0.0.0/0", "::/0")
 _REMEMBERED = 4096  # sources whose trunk is kept, so that networks are not searched for every request
-TRANSPORTS = {"udp": UDP, "tcp": TCP}
+TRANSPORTS = {"udp": UDP, "tcp": TCP, "tls": TLS}  # that we connect by, or send
 
 
 class Address:
@@ -36,7 +38,7 @@ class Address:
         if name.lower() == "transport":
             self.transport = TRANSPORTS.get(value.lower())
         if parameters and self.transport is None:
-            raise RemoteProtocolError("transport is udp or tcp")
+            raise RemoteProtocolError("transport is udp, tcp or tls")
         self.literal = is_ip(self.host)
 
     @property
@@ -76,7 +78,7 @@ class Trunk:
     def __init__(self, name: str, settings: TrunkSettings, aliases: tuple[str, ...] = ()) -> None:
         self.name = name
         self.settings = settings
-        self.address = Address(settings.address)
+        self.address = None if settings.address is None else Address(settings.address)
         self.rules = HeaderRules(settings.headers, aliases or settings.trace.aliases)
         self.load = Load()
         self.down = False  # as OPTIONS found it
@@ -86,13 +88,35 @@ class Trunk:
         self._allowance = settings.limits.cps
         self._allowed_at = 0.0
         self.flows: list[Flow] | None = None  # None: to be looked up
-        if self.address.literal:
-            self.flows = [Flow(self.address.transport or UDP, self.address.host, self.address.port or 5060)]
+        address = self.address
+        if address is None:
+            self.flows = []  # who connects to us by WebSocket: nobody can connect to him
+        elif address.literal:
+            transport = address.transport or UDP
+            port = address.port or DEFAULT_PORT[transport]
+            self.flows = [Flow(transport, address.host, port, domain=settings.tls_name or "")]
 
     @property
     def pinned(self) -> bool:
         """Whether the configuration names the transport, so that size does not change it."""
-        return self.address.transport is not None
+        return self.address is not None and self.address.transport is not None
+
+    @property
+    def secure(self) -> bool:
+        """Whether its calls go by TLS alone."""
+        return self.address is not None and self.address.transport == TLS
+
+    @property
+    def shown(self) -> str:
+        """`host[:port]` as it stands in a Request-URI."""
+        return "anonymous.invalid" if self.address is None else self.address.shown
+
+    @property
+    def domain(self) -> str:
+        """Whom its certificate must name; "": its address."""
+        if self.settings.tls_name:
+            return self.settings.tls_name
+        return "" if self.address is None or self.address.literal else self.address.host
 
     @property
     def calls(self) -> int:
@@ -157,12 +181,16 @@ class Router:
         self.trunks = trunks
         self._routes = [Route(settings) for settings in routes]
         self._exact: dict[tuple[str, int], Trunk] = {}
+        self._certified: dict[str, Trunk] = {}
+        # By transport: the networks that a trunk's requests may come from, the narrowest first.
+        self._by_transport: dict[str, list[tuple[IPv4Network | IPv6Network, Trunk]]] = {}
         self._networks: list[tuple[IPv4Network | IPv6Network, Trunk]] = []
         self._remembered: dict[tuple[str, int], Trunk | None] = {}
         for trunk in trunks.values():
             for source in trunk.settings.match:
                 self._add_source(source, trunk)
-        self._networks.sort(key=lambda row: row[0].prefixlen, reverse=True)
+        for networks in (self._networks, *self._by_transport.values()):
+            networks.sort(key=lambda row: row[0].prefixlen, reverse=True)
 
     @classmethod
     def of(cls, trunks: dict[str, TrunkSettings], routes: tuple[RouteSettings, ...]) -> Router:
@@ -189,6 +217,15 @@ class Router:
         return cls(built, routes)
 
     def _add_source(self, source: str, trunk: Trunk) -> None:
+        transport, _, place = source.partition(":")
+        if transport.upper() in DEFAULT_PORT:
+            rows = self._by_transport.setdefault(transport.upper(), [])
+            for network in [place] if place else ANYWHERE:
+                rows.append((ip_network(network), trunk))
+            return
+        if is_name(source):
+            self._certified[source.lower()] = trunk
+            return
         if "/" in source:
             self._networks.append((ip_network(source, strict=False), trunk))
             return
@@ -199,21 +236,23 @@ class Router:
             self._networks.append((ip_network(host), trunk))
 
     def trunk_of(self, flow: Flow) -> Trunk | None:
-        """Whose address that is; None for a stranger."""
+        """Whose certificate or address that is; None for a stranger."""
+        for name in flow.names:
+            if name in self._certified:
+                return self._certified[name]
         key = (flow.host, flow.port)
         trunk = self._exact.get(key)
         if trunk is not None:
             return trunk
+        if flow.transport in self._by_transport:
+            trunk = _narrowest(self._by_transport[flow.transport], flow.host)
+            if trunk is not None:
+                return trunk
         try:
             return self._remembered[key]
         except KeyError:
             pass
-        address = ip_address(flow.host)
-        found: Trunk | None = None
-        for network, candidate in self._networks:
-            if address.version == network.version and address in network:
-                found = candidate
-                break
+        found = _narrowest(self._networks, flow.host)
         if len(self._remembered) >= _REMEMBERED:
             self._remembered.clear()
         self._remembered[key] = found
@@ -238,6 +277,20 @@ class Router:
                 continue
             return route
         return None
+
+
+def _narrowest(networks: list[tuple[IPv4Network | IPv6Network, Trunk]], host: str) -> Trunk | None:
+    """Whose network the address is in, of those sorted by length."""
+    address = ip_address(host)
+    for network, trunk in networks:
+        if address.version == network.version and address in network:
+            return trunk
+    return None
+
+
+def is_name(source: str) -> bool:
+    """Whether a `match` entry is a name in a certificate, and no address."""
+    return not is_ip(source) and "/" not in source and source[0] != "[" and ":" not in source
 
 
 @lru_cache(maxsize=1024)

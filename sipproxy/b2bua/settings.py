@@ -57,8 +57,13 @@ class TransferSettings:
 class TrunkSettings:
     """One trunk: where its peer is, and how it is treated."""
 
-    address: str  # host[:port][;transport=udp|tcp]; no port and no transport: RFC 3263
-    match: tuple[str, ...] = ()  # address, CIDR, address:port of its requests; none: nobody calls from it
+    # host[:port][;transport=udp|tcp|tls]; no port and no transport: RFC 3263. None: its peers are WebSocket
+    # clients, to which nobody can connect; no route leads there.
+    address: str | None = None
+    # Address, CIDR or address:port of its requests, TRANSPORT or TRANSPORT:CIDR, or a name in its TLS
+    # certificate; none: nobody calls from it.
+    match: tuple[str, ...] = ()
+    tls_name: str | None = None  # in the certificate of who answers at `address`; None: the host there
     trace: TrunkTrace = TrunkTrace()
     health: Health = Health()
     limits: TrunkLimits = TrunkLimits()

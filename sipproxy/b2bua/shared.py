@@ -12,7 +12,7 @@ from ..propagation.context import TraceContext
 from ..propagation.correlation import Sampler, SessionIds
 from ..propagation.settings import PropagationSettings
 from ..sip.endpoint import ClientUser, Endpoint
-from ..sip.flow import TCP, Flow
+from ..sip.flow import DEFAULT_PORT, TCP, TLS, UDP, WS, WSS, Flow
 from ..sip.ids import Ids
 from ..sip.message import Request, Response
 from ..sip.timers import TRANSACTION_TIMEOUT, Timer
@@ -20,7 +20,7 @@ from ..sip.transaction import ClientTransaction, InviteServerTransaction
 from .consulting import Consult, Webhook
 from .events import Counted, Fact
 from .finished import Finished
-from .routing import Router, is_ip
+from .routing import Router, Trunk, is_ip
 from .settings import Timeouts
 
 if TYPE_CHECKING:
@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from .referring import Referring
 
 LOOKUP_S = 4.0  # seconds a name may take to resolve
+# As a URI parameter; RFC 7118 section 5 has one name for both.
+_CONTACT_TRANSPORT = {
+    UDP: "",
+    TCP: ";transport=tcp",
+    TLS: ";transport=tls",
+    WS: ";transport=ws",
+    WSS: ";transport=ws",
+}
 Located = Callable[[list[Flow], float], None]
 Consulting = Callable[[object, str, float], None]
 
@@ -143,7 +151,7 @@ class Shared:
         self.challenges = Challenges(endpoint)
         self.draining = False
         self.counts: dict[str, int] = {}
-        self._waiting: dict[int, Located] = {}
+        self._waiting: dict[int, tuple[str, Located]] = {}  # with whom a certificate must name
         self._consulting: dict[int, Consulting] = {}
         self._tokens = 0
         self._contacts: dict[int, str] = {}
@@ -163,34 +171,59 @@ class Shared:
         self.counts[what] = self.counts.get(what, 0) + 1
         self.facts.append(Counted(what, trunk, which, root, call_id, peer))
 
-    def contact(self, flow: Flow) -> str:
-        """Our Contact value on that flow."""
+    def contact(self, flow: Flow, *, secure: bool = False) -> str:
+        """Our Contact value on that flow; `secure`: in a dialog whose INVITE went to a SIPS URI (RFC 3261
+        section 12.1.1).
+        """
         known = self._contacts.get(flow.listener)
         if known is None:
             listener = self.endpoint.listeners[flow.listener]
-            transport = ";transport=tcp" if listener.transport == TCP else ""
+            transport = _CONTACT_TRANSPORT[listener.transport]
             known = self._contacts[flow.listener] = f"<sip:{listener.sent_by}{transport}>"
-        return known
+        return f"<sips{known[4:]}" if secure else known
 
     def is_us(self, host: str, port: int | None) -> bool:
         """Whether a URI's host and port name this proxy."""
-        return f"{host}:{port or 5060}" in self.names
+        return (host if port is None else f"{host}:{port}") in self.names
+
+    def locate_trunk(self, trunk: Trunk, then: Located, now: float) -> None:
+        """Call `then` with the flows that lead to a trunk; none: it cannot be found or reached."""
+        address = trunk.address
+        if trunk.flows is not None or address is None:
+            then(self.bound(trunk.flows or []), now)
+            return
+        self.locate(address.host, address.port, address.transport, UDP, then, now, domain=trunk.domain)
 
     def locate(
-        self, host: str, port: int | None, transport: str | None, default: str, then: Located, now: float
+        self,
+        host: str,
+        port: int | None,
+        transport: str | None,
+        default: str,
+        then: Located,
+        now: float,
+        *,
+        domain: str = "",
     ) -> None:
-        """Call `then` with the flows that lead to a host (RFC 3263); none: it cannot be found or reached."""
+        """Call `then` with the flows that lead to a host (RFC 3263); none: it cannot be found or reached.
+
+        By TLS its certificate must name `domain`, or the host where that is empty.
+        """
         if is_ip(host):
-            then(self.bound([Flow(transport or default, host, port or 5060)]), now)
+            used = transport or default
+            then(self.bound([Flow(used, host, port or DEFAULT_PORT[used], domain=domain)]), now)
             return
         self._tokens += 1
-        self._waiting[self._tokens] = then
+        self._waiting[self._tokens] = (domain or host, then)
         self.lookups.append(Lookup(self._tokens, host, port, transport, now + LOOKUP_S))
 
     def located(self, token: int, flows: list[Flow], now: float) -> None:
         """A lookup has ended."""
-        then = self._waiting.pop(token, None)
-        if then is not None:
+        waiting = self._waiting.pop(token, None)
+        if waiting is not None:
+            domain, then = waiting
+            for flow in flows:
+                flow.domain = domain
             then(self.bound(flows), now)
 
     def consult(
@@ -219,5 +252,10 @@ class Shared:
         for flow in flows:
             listener = self.endpoint.listener_for(flow.transport, flow.host)
             if listener is not None:
-                found.append(Flow(flow.transport, flow.host, flow.port, flow.connection, listener.index))
+                found.append(
+                    Flow(
+                        *(flow.transport, flow.host, flow.port, flow.connection, listener.index),
+                        *(flow.domain, flow.names),
+                    )
+                )
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..sip.flow import Flow
+from ..sip.flow import TLS, Flow
 from ..sip.uri import Uri, parse_uri
 from .routing import TRANSPORTS, is_ip
 from .shared import Located
@@ -36,7 +36,7 @@ class Way:
             then([self._flow] if stream is None else [stream, self._flow], now)
             return
         uri = parse_uri(hop)
-        if stream is not None and not is_ip(uri.host):
+        if stream is not None and (stream.web or not is_ip(uri.host)):
             then([stream], now)
             return
 
@@ -54,13 +54,22 @@ class Way:
 
         if not is_ip(uri.host):
             self._held = []
-        leg.shared.locate(uri.host, uri.port, _transport(uri), leg.flow.transport, found, now)
+        domain = ""
+        if is_ip(uri.host):  # no name to check: it must be the one whom we know there
+            domain = leg.flow.domain or ("" if leg.trunk is None else leg.trunk.domain)
+        default = leg.flow.transport
+        leg.shared.locate(uri.host, uri.port, _transport(uri), default, found, now, domain=domain)
 
 
 def _stream(leg: Leg) -> Flow | None:
-    return leg.flow if leg.flow.connection and not leg.dialog.route_set else None
+    flow = leg.flow
+    if flow.web:
+        return flow  # RFC 7118 section 5: there is no other way
+    return flow if flow.connection and not leg.dialog.route_set else None
 
 
 def _transport(uri: Uri) -> str | None:
+    if uri.scheme == "sips":
+        return TLS
     value = uri.parameter("transport")
     return None if not value else TRANSPORTS.get(value.lower())

@@ -41,7 +41,7 @@ async def demo(*, once: bool) -> int:
 
 
 async def _demo(settings: Settings, *, once: bool) -> int:
-    ports = {name: int(trunk.address.rpartition(":")[2]) for name, trunk in settings.trunks.items()}
+    ports = {name: int(str(trunk.address).rpartition(":")[2]) for name, trunk in settings.trunks.items()}
     sink = MemorySink()
     server = Server(Loaded(settings), sink=sink)
     await server.start()

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ..b2bua.consulting import Consult
+from ..propagation.writing import write_baggage
 
 TIMEOUT, ERROR, NOT_ASKED = "timeout", "error", "not_asked"
 LONGEST_ANSWER = 65536  # bytes
@@ -128,6 +129,9 @@ class Webhooks:
         headers = {**_HEADERS, "traceparent": consult.context.traceparent()}
         if consult.context.tracestate:
             headers["tracestate"] = consult.context.tracestate
+        interaction = consult.question.get("interaction_id")
+        if isinstance(interaction, str) and interaction:
+            headers["baggage"] = write_baggage({"interaction.id": interaction})
         if consult.webhook.token is not None:
             headers["Authorization"] = f"Bearer {consult.webhook.token}"
         # What a peer wrote that is no UTF-8 becomes `?`: no JSON reader may stumble over it.

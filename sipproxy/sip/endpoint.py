@@ -58,7 +58,7 @@ class ServerUser(Protocol):
 
     def cancelled(self, tx: InviteServerTransaction, cancel: Request, now: float) -> None: ...
 
-    def count(self, what: str) -> None: ...
+    def count(self, what: str, flow: Flow | None = None) -> None: ...
 
 
 class Transmit:
@@ -110,7 +110,7 @@ class Endpoint:
         try:
             message = parse(data, max_headers=self._max_headers)
         except BadMessage as error:
-            self._user.count("malformed")
+            self._user.count("malformed", flow)
             if error.request is not None:
                 self._refuse(error.request, error, flow)
             return
@@ -120,7 +120,7 @@ class Endpoint:
             else:
                 self._receive_response(message, now)
         except RemoteProtocolError as fault:
-            self._user.count("malformed")
+            self._user.count("malformed", flow)
             if isinstance(message, Request):
                 self._refuse(message, fault, flow)
 
@@ -192,7 +192,7 @@ class Endpoint:
             except RemoteProtocolError as error:
                 if tx.answered:
                     raise LocalProtocolError(f"{error.reason} after the answer") from error
-                self._user.count("malformed")
+                self._user.count("malformed", tx.source)
                 self.respond(tx, respond_to(request, error.status, error.reason, to_tag=tx.local_tag), now)
 
     def _cancel(self, tx: ServerTransaction, invite_key: str, cancel: Request, now: float) -> None:
@@ -307,8 +307,10 @@ class Endpoint:
             streams = self.listener_for(TCP, flow.host)
             if streams is not None:
                 headers.lines[0] = via_line(streams, branch)
-                return request.encode(), Flow(TCP, flow.host, flow.port, 0, streams.index)
-        return wire, Flow(flow.transport, flow.host, flow.port, flow.connection, listener.index)
+                return request.encode(), flow.over(TCP, streams.index)
+        return wire, Flow(
+            flow.transport, flow.host, flow.port, flow.connection, listener.index, flow.domain, flow.names
+        )
 
     def _listener(self, flow: Flow) -> Listener:
         if flow.listener < len(self.listeners):
@@ -339,7 +341,7 @@ class Endpoint:
         if listener is None:
             return False
         tx.request.headers.lines[0] = via_line(listener, tx.key.partition(" ")[0])
-        tx.flow = Flow(flow.transport, flow.host, flow.port, 0, listener.index)
+        tx.flow = flow.over(flow.transport, listener.index)
         self._run(tx, tx.restart(tx.request.encode(), reliable=tx.flow.reliable, now=now), now)
         return True
 

@@ -4,28 +4,61 @@ from __future__ import annotations
 
 UDP = "UDP"
 TCP = "TCP"
+TLS = "TLS"
+WS = "WS"  # RFC 7118: the client opens the connection, and all that goes to it goes by that one
+WSS = "WSS"
+
+DEFAULT_PORT = {
+    UDP: 5060,
+    TCP: 5060,
+    TLS: 5061,
+    WS: 80,
+    WSS: 443,
+}  # RFC 3261 section 19.1.2, RFC 7118 section 5
 
 
 class Flow:
     """One direction of travel: a transport, the peer's address, and the connection where there is one.
 
     `host` is an IP literal without brackets; `connection` is 0 for datagrams and for a stream yet to be
-    opened.
+    opened. Of TLS: `domain` is whom the certificate of a peer that we connect to must name (RFC 5922 section
+    7.3; "": its address), `names` is whom the verified certificate of the connection's peer names, in lower
+    case. Neither makes it another flow.
     """
 
-    __slots__ = ("connection", "host", "listener", "port", "transport")
+    __slots__ = ("connection", "domain", "host", "listener", "names", "port", "transport")
 
-    def __init__(self, transport: str, host: str, port: int, connection: int = 0, listener: int = 0) -> None:
+    def __init__(
+        self,
+        transport: str,
+        host: str,
+        port: int,
+        connection: int = 0,
+        listener: int = 0,
+        domain: str = "",
+        names: tuple[str, ...] = (),
+    ) -> None:
         self.transport = transport
         self.host = host
         self.port = port
         self.connection = connection
         self.listener = listener
+        self.domain = domain
+        self.names = names
 
     @property
     def reliable(self) -> bool:
         """Whether the transport repeats what gets lost."""
         return self.transport != UDP
+
+    def over(self, transport: str, listener: int) -> Flow:
+        """The way to the same peer by a new connection, or datagrams."""
+        return Flow(transport, self.host, self.port, 0, listener, self.domain)
+
+    @property
+    def web(self) -> bool:
+        """Whether its peer is a WebSocket client, to which nobody can connect."""
+        return self.transport in (WS, WSS)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Flow):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from zlib import crc32
 
 from ..errors import RemoteProtocolError
-from .flow import UDP, Flow, Listener
+from .flow import DEFAULT_PORT, UDP, Flow, Listener
 from .headers import CSEQ
 from .message import Request
 from .values import Via, split_commas
@@ -53,12 +53,12 @@ def reply_flow(via: Via, flow: Flow) -> Flow:
     """Where responses go: back by the connection, and if that is gone to sent-by's port (RFC 3261 section
     18.2.2); on UDP to the source, by its port where rport is asked for. Never to maddr.
     """
-    if flow.transport == UDP and "rport" in via.parameters:
+    if flow.web or (flow.transport == UDP and "rport" in via.parameters):
         return flow
-    port = via.port or 5060
-    return (
-        flow if port == flow.port else Flow(flow.transport, flow.host, port, flow.connection, flow.listener)
-    )
+    port = via.port or DEFAULT_PORT[flow.transport]
+    if port == flow.port:
+        return flow
+    return Flow(flow.transport, flow.host, port, flow.connection, flow.listener, flow.domain, flow.names)
 
 
 def server_key(via: Via, request: Request, method: str) -> str:

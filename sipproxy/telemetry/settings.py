@@ -42,8 +42,8 @@ class KeepSettings:
     """Tail sampling, `tracing.keep`: a call that none of these keeps is not exported, but stays stored."""
 
     slower_than_ms: int | None = field(default=None, metadata={"ge": 0})  # to answer or refuse
-    errors: bool = True
-    transfers: bool = True
+    errors: bool = True  # calls with an ERROR span
+    transfers: bool = True  # calls that asked for a transfer, or that one caused
     ratio: float = field(default=0.0, metadata={"ge": 0, "le": 1})  # of the others
     wait_s: float = field(default=14400.0, metadata={"gt": 0, "le": 86400})  # for the end of a call
 

@@ -6,7 +6,7 @@ import hashlib
 from random import Random
 from typing import TYPE_CHECKING
 
-from sipproxy.sip.flow import TCP, UDP, join_host
+from sipproxy.sip.flow import DEFAULT_PORT, TCP, TLS, UDP, WS, WSS, join_host
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER"
+
+CONTACT_TRANSPORT = {UDP: "", TCP: ";transport=tcp", TLS: ";transport=tls", WS: ";transport=ws"}
+CONTACT_TRANSPORT[WSS] = CONTACT_TRANSPORT[WS]
 
 
 class Agent:
@@ -39,9 +42,10 @@ class Agent:
         self.number = f"+1555000{int(hashlib.sha256(name.encode()).hexdigest()[:4], 16) % 9000 + 1000}"
         self.uri = f"sip:{self.number}@example.com"
         self.display = f'"{name.title()} {self.number}" '
-        self.contact = (
-            f"<sip:{name}@{join_host(place[1], place[2])}{';transport=tcp' if is_stream(place) else ''}>"
-        )
+        self.host: str = join_host(place[1], place[2])  # in Via and Contact
+        if place[0] in (WS, WSS):
+            self.host = f"{name}.invalid"  # RFC 7118 section 5: a browser does not know its address
+        self.contact = f"<sip:{name}@{self.host}{CONTACT_TRANSPORT[place[0]]}>"
 
         self.withholds: set[str] = set()  # of ACK, PRACK, 100: what it does not send although it should
         self.replies: dict[str, int | None] = {}  # by method; None: nothing for now; default 200
@@ -81,8 +85,7 @@ class Agent:
         """A Via of its own."""
         self._ids += 1
         transport = self.place[0]
-        here = join_host(self.place[1], self.place[2])
-        return f"SIP/2.0/{transport} {here};branch={branch or f'z9hG4bK-{self.name}-{self._ids}'};rport"
+        return f"SIP/2.0/{transport} {self.host};branch={branch or f'z9hG4bK-{self.name}-{self._ids}'};rport"
 
     def trace_rows(self) -> list[tuple[str, str]]:
         """Context of a request that starts something."""
@@ -144,8 +147,10 @@ class Agent:
     def place_of(self, uri: str) -> Place:
         """Where a URI leads. The proxy gives addresses, never names."""
         parsed = Uri.parse(uri)
-        transport = TCP if (parsed.parameter("transport") or "").lower() == "tcp" else UDP
-        return transport, parsed.host, parsed.port or 5060
+        transport = (parsed.parameter("transport") or UDP).upper()
+        if transport == WS:
+            transport = self.place[0]  # one parameter for both (RFC 7118 section 5)
+        return transport, parsed.host, parsed.port or DEFAULT_PORT[transport]
 
     def way_to(self, uri: str) -> Place:
         """Where a request for a URI goes: to the proxy, unless there is none."""
@@ -161,7 +166,7 @@ class Agent:
             stream = self.network.stream_to(target)
         if not stream or self.name not in [self.network.name_of(end) for end in self.network.streams[stream]]:
             self._port += 1
-            ours = (TCP, self.place[1], self._port)
+            ours = (target[0], self.place[1], self._port)
             self.network.bind(self.name, ours, self._take)
             stream = self.network.connect(ours, target)
         source = next(

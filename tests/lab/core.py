@@ -30,7 +30,7 @@ from sipproxy.propagation.context import TraceContext
 from sipproxy.propagation.correlation import Sampler
 from sipproxy.propagation.settings import PropagationSettings, TrunkTrace
 from sipproxy.sip.endpoint import Transmit
-from sipproxy.sip.flow import TCP, UDP, Flow, Listener, join_host
+from sipproxy.sip.flow import TCP, TLS, UDP, WSS, Flow, Listener, join_host
 from sipproxy.sip.ids import Ids
 from sipproxy.telemetry.masking import Masker
 from sipproxy.telemetry.record import SpanRecord
@@ -49,7 +49,10 @@ TIMEOUT, ERROR = "timeout", "error"
 QUICK_S = 0.020  # an answer that comes so soon is one of the things on their way; a later one takes its time
 HOSTS = {"alice": "192.0.2.1", "bob": "192.0.2.2", "carol": "192.0.2.3", "dave": "192.0.2.4"}
 PROXY, PROXY6 = "192.0.2.100", "2001:db8::100"
-PLACES: tuple[Place, ...] = ((UDP, PROXY, 5060), (TCP, PROXY, 5060), (UDP, PROXY6, 5060), (TCP, PROXY6, 5060))
+PLACES: tuple[Place, ...] = (
+    *((UDP, PROXY, 5060), (TCP, PROXY, 5060), (UDP, PROXY6, 5060), (TCP, PROXY6, 5060)),
+    *((TLS, PROXY, 5061), (WSS, PROXY, 443)),
+)
 TIMEOUTS, TRANSFER = Timeouts(), TransferSettings()
 
 
@@ -154,6 +157,8 @@ class Core:
         self.referee = Referee()
         self.tale = Tale()
         self.book: Book = SpanBook(Masker(PrivacySettings()), 0.0)
+        self.domains: set[str] = set()  # whom the certificates of those that we connected to must name
+        self.certificates: dict[str, tuple[str, ...]] = {}  # of those who connect to us, by address
         self._port = 50000
         self.trunks = {name: trunk(name) for name in HOSTS} | dict(trunks or {})
         self.routes = [*routes, *(route(name, user=f"^{name}$") for name in HOSTS)]
@@ -195,8 +200,11 @@ class Core:
 
     def _take(self, index: int, data: bytes, source: Place, stream: int) -> None:
         self.referee.arrives(data, self.world.now)
-        self.engine.receive(data, Flow(*source, stream, index), self.world.now)
+        self.engine.receive(data, Flow(*source, stream, index, names=self._names(source)), self.world.now)
         self._pump()
+
+    def _names(self, source: Place) -> tuple[str, ...]:
+        return self.certificates.get(source[1], ()) if source[0] == TLS else ()
 
     def _pump(self) -> None:
         transmits, lookups, facts = self.engine.take()
@@ -231,8 +239,12 @@ class Core:
         if not stream:
             self._port += 1
             index = flow.listener
-            assert self.places[index][0] == TCP, "no listener of ours leads there"
-            ours = (TCP, self.places[index][1], self._port)
+            transport = self.places[index][0]
+            assert transport == flow.transport, "no listener of ours leads there"
+            if flow.web:
+                return False  # a browser cannot be connected to
+            self.domains.add(flow.domain)
+            ours = (transport, self.places[index][1], self._port)
             self.network.bind("proxy", ours, partial(self._take, index))
             stream = self.network.connect(ours, target)
         end = next(

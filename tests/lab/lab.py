@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sipproxy.b2bua.routing import Router
-from sipproxy.sip.flow import UDP, join_host
+from sipproxy.sip.flow import DEFAULT_PORT, UDP, join_host
 
 from .audit import complaints, remains
 from .core import HOSTS, PROXY, PROXY6, Core, asks, route, trunk
@@ -47,9 +47,9 @@ class Lab(Core):
             host = at
             if not host:
                 address = self.engine.shared.router.trunks[trunk or name].address
-                assert address.literal, f"where is {name}?"
-                host, port = address.host, address.port or 5060
-            proxy = (transport, PROXY6 if ":" in host else PROXY, 5060)
+                assert address is not None and address.literal, f"where is {name}?"  # noqa: PT018
+                host, port = address.host, address.port or DEFAULT_PORT[transport]
+            proxy = (transport, PROXY6 if ":" in host else PROXY, DEFAULT_PORT[transport])
             self.phones[name] = Phone(self, name, (transport, host, port), proxy)
         return self.phones[name]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from sipproxy.sip.flow import TCP, join_host
+from sipproxy.sip.flow import UDP, join_host
 
 from .world import World
 
@@ -170,4 +170,4 @@ class Network:
 
 def is_stream(place: Place) -> bool:
     """Whether that place is spoken to by streams."""
-    return place[0] == TCP
+    return place[0] != UDP

@@ -119,7 +119,7 @@ class Referee:
             self._fault(seen, "more than our own Via")
         if not seen.header("Max-Forwards"):
             self._fault(seen, "no Max-Forwards")
-        if not seen.uri or ("TCP" in seen.header("Via")) != is_stream(target):
+        if not seen.uri or (f"SIP/2.0/{target[0]} " not in seen.header("Via")):
             self._fault(seen, "no Request-URI, or a Via for another transport")
         if method == "CANCEL":
             self._cancel(seen)

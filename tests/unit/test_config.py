@@ -246,9 +246,12 @@ FAULTS = [
     ("hep: {address: 192.0.2.1}", "1: hep.address: '192.0.2.1' names no port"),
     ("store: {max_mb: 1}", "1: store.max_mb: 1 is less than 16"),
     # types and bounds
-    ("trunks:\n  x: {}\nroutes: []", "2: trunks.x.address: required"),
+    (
+        "trunks:\n  x: {}\nroutes: []",
+        "2: trunks.x: neither address nor match: nobody calls from it, or to it",
+    ),
     ("routes:\n- {from: uac}", "2: routes[0].to: required"),
-    ("trunks: {x: }\nroutes: []", "1: trunks.x.address: required"),
+    ("trunks: {x: }\nroutes: []", "1: trunks.x: neither address nor match: nobody calls from it, or to it"),
     ("routes:\n-\n- {to: [uas]}", "2: routes[0].to: required"),
     ("listen: udp:127.0.0.1:0", "1: listen: a list is expected, such as [a, b]"),
     ("trunks: [a]\nroutes: []", "1: trunks: keys and values are expected"),
@@ -292,15 +295,25 @@ FAULTS = [
     # forms
     ("listen: []", "1: listen: at least one is needed"),
     ("listen:\n- udp:127.0.0.1:0\n- udp:h:1", "3: listen[1]: 'h' is not an IP address (IPv6 in brackets)"),
-    ("listen: [udp:127.0.0.1]", "1: listen[0]: 'udp:127.0.0.1' is not udp:HOST:PORT or tcp:HOST:PORT"),
+    ("listen: [udp:127.0.0.1]", "1: listen[0]: 'udp:127.0.0.1' is not udp:HOST:PORT (or tcp, tls, ws, wss)"),
     (
         "listen: [sctp:127.0.0.1:5060]",
-        "1: listen[0]: 'sctp:127.0.0.1:5060' is not udp:HOST:PORT or tcp:HOST:PORT",
+        "1: listen[0]: 'sctp:127.0.0.1:5060' is not udp:HOST:PORT (or tcp, tls, ws, wss)",
     ),
     ("listen: ['udp:::1:5060']", "1: listen[0]: '::1' is not an IP address (IPv6 in brackets)"),
     ("listen: [udp:127.0.0.1:65536]", "1: listen[0]: '65536' is not a port"),
-    ("listen: [tls:127.0.0.1:5061]", "1: listen[0]: transport 'tls' is not supported yet"),
-    ("listen: [wss:127.0.0.1:443]", "1: listen[0]: transport 'wss' is not supported yet"),
+    ("listen: [tls:127.0.0.1:5061]", "1: listen[0]: 'tls:127.0.0.1:5061' needs tls.certificates"),
+    ("listen: [wss:127.0.0.1:443]", "1: listen[0]: 'wss:127.0.0.1:443' needs tls.certificates"),
+    (
+        "websocket: {origins: [desk.example]}",
+        "1: websocket.origins[0]: 'desk.example' is not an origin such as https://desk.example (no path)",
+    ),
+    ("tls: {clients: always}", "1: tls.clients: 'always' is none of off, optional, required"),
+    ("tls: {certificates: [{certificate: c.pem}]}", "1: tls.certificates[0].key: required"),
+    (
+        "trunks: {desk: {match: [10.0.0.0/8]}}\nroutes:\n  - {from: desk, to: [desk]}",
+        "3: routes[0].to[0]: 'desk' has no address: only its own clients can call",
+    ),
     (
         "listen: [udp:127.0.0.1:5060, udp:127.0.0.1:5060]",
         "1: listen[1]: 'udp:127.0.0.1:5060' is taken by listen[0]",
@@ -374,12 +387,23 @@ TRUNK_FAULTS = [
     ("address: h:x", "address: 'x' is not a port"),
     ("address: h:0", "address: '0' is not a port"),
     ("address: 2001:db8::1", "address: '2001' is not a host name or IP address (IPv6 in brackets)"),
-    ("address: h;transport=tls", "address: transport 'tls' is not supported yet"),
-    ("address: h;transport=sctp", "address: transport 'sctp' is none of udp, tcp"),
+    ("address: h;transport=tls", "address: transport=tls needs a tls: entry in listen"),
+    ("address: h;transport=sctp", "address: transport 'sctp' is none of udp, tcp, tls"),
     ("address: h;lr", "address: unknown parameter 'lr', known is transport"),
-    ("match: [10.0.0.0/33]", "match[0]: '10.0.0.0/33' is not an address, CIDR or address:port"),
-    ("match: [sbc.example]", "match[0]: 'sbc.example' is not an address, CIDR or address:port"),
-    ("match: [10.0.0.0/8:5060]", "match[0]: '10.0.0.0/8:5060' is not an address, CIDR or address:port"),
+    (
+        "match: [10.0.0.0/33]",
+        "match[0]: '10.0.0.0/33' is not an address, CIDR, address:port, transport[:CIDR] or name in a certificate",
+    ),
+    (
+        "match: [sbc_1.example]",
+        "match[0]: 'sbc_1.example' is not an address, CIDR, address:port, transport[:CIDR] or name in a certificate",
+    ),
+    ("tls_name: '*.example'", "tls_name: '*.example' is not a domain name"),
+    ("address: h;transport=wss", "address: a WebSocket client connects to us: leave the address out"),
+    (
+        "match: [10.0.0.0/8:5060]",
+        "match[0]: '10.0.0.0/8:5060' is not an address, CIDR, address:port, transport[:CIDR] or name in a certificate",
+    ),
     (
         "match: [10.1.0.0/8]",
         "match[0]: '10.1.0.0/8' has bits set behind its prefix, did you mean '10.0.0.0/8'?",

@@ -33,7 +33,7 @@ class Unused:
     def cancelled(self, tx: InviteServerTransaction, cancel: Request, now: float) -> None:
         raise AssertionError
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, flow: Flow | None = None) -> None:
         raise AssertionError
 
 

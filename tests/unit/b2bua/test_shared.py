@@ -80,7 +80,8 @@ def test_a_connection_stays_with_its_flow() -> None:
     ],
 )
 def test_our_names(host: str, port: int | None, expected: bool) -> None:
-    assert shared_with(UDP4, names=frozenset(("proxy.example:5060",))).is_us(host, port) is expected
+    names = frozenset(("proxy.example", "proxy.example:5060"))
+    assert shared_with(UDP4, names=names).is_us(host, port) is expected
 
 
 def test_contact_names_the_listener_that_the_flow_leaves_by() -> None:

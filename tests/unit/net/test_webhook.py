@@ -51,6 +51,18 @@ def test_a_token_is_shown_and_an_empty_tracestate_is_not(run: Run) -> None:
     run(story())
 
 
+def test_the_interaction_is_told_as_baggage(run: Run) -> None:
+    async def story() -> None:
+        async with application() as app, asking() as office:
+            consult = office.about(app.url)
+            consult.question = {**QUESTION, "interaction_id": "case 7, désk"}
+            await office.webhooks.ask(consult)
+            (question,) = app.questions
+            assert question.headers["baggage"] == "interaction.id=case%207%2C%20d%C3%A9sk"
+
+    run(story())
+
+
 @pytest.mark.parametrize(
     "answer",
     [

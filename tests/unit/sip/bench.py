@@ -39,7 +39,7 @@ class User:
     def cancelled(self, tx: InviteServerTransaction, cancel: Request, now: float) -> None:
         self.heard.append("CANCEL")
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, flow: Flow | None = None) -> None:
         self.counts.append(what)
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:

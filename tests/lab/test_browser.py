@@ -1,0 +1,117 @@
+"""A browser calls by WebSocket (RFC 7118): nobody can connect to it, so all that is for it takes its connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from sipproxy.b2bua.settings import TrunkSettings
+from sipproxy.sip.flow import WSS
+
+from .core import HOSTS, route
+from .lab import Lab
+from .phone import Phone
+from .transfers import MakeLab, refer_to, together
+
+DESK = "203.0.113.7"
+
+
+def desk_and(make_lab: MakeLab, *names: str, **settings: object) -> tuple[Lab, Phone, list[Phone]]:
+    """A browser behind the trunk `desk`, which has no address; and other phones."""
+    lab = make_lab(trunks={"desk": TrunkSettings(None, match=("wss",))}, **settings)
+    desk = lab.phone("desk", at=DESK, transport=WSS, port=443)
+    return lab, desk, lab.cast(*names)
+
+
+def test_its_call_and_what_the_callee_does_with_it(make_lab: MakeLab) -> None:
+    lab, desk, (bob,) = desk_and(make_lab, "bob")
+    desk.calls("bob")
+    bob.answers()
+    assert bob.got("INVITE").trace_id == desk.trace_id
+    assert desk.got("200 INVITE").contact == "sip:192.0.2.100:443;transport=ws"
+    bob.reinvites()
+    bob.sends("INFO")
+    assert desk.got("INFO")
+    bob.hangs_up()
+    assert desk.got("BYE").uri == "sip:desk@desk.invalid;transport=ws"
+    assert not lab.engine.calls
+
+
+def test_it_hangs_up(make_lab: MakeLab) -> None:
+    _, desk, (bob,) = desk_and(make_lab, "bob")
+    desk.calls("bob")
+    bob.answers()
+    desk.hangs_up()
+    assert bob.got("BYE")
+
+
+def test_its_connection_breaks_and_it_comes_back(make_lab: MakeLab) -> None:
+    lab, desk, (bob,) = desk_and(make_lab, "bob")
+    desk.calls("bob")
+    bob.answers()
+    for stream in list(lab.network.streams):
+        lab.network.cut(stream)
+    desk.sends("INFO")  # by a new connection
+    bob.hangs_up()
+    assert desk.got("BYE")
+
+
+def test_its_tab_is_closed(make_lab: MakeLab) -> None:
+    lab, desk, (bob,) = desk_and(make_lab, "bob")
+    desk.calls("bob")
+    bob.answers()
+    desk.dead = True
+    for stream in list(lab.network.streams):
+        lab.network.cut(stream)
+    bob.hangs_up()
+    lab.run(3.0)
+    assert bob.got("200 BYE")
+    assert not lab.engine.calls
+
+
+@pytest.mark.parametrize("mode", ["relay", "local"])
+def test_the_callee_transfers_it(make_lab: MakeLab, mode: str) -> None:
+    lab = make_lab(
+        trunks={
+            "desk": TrunkSettings(None, match=("wss",), refer=mode),  # type: ignore[arg-type]
+            "bob": TrunkSettings(f"{HOSTS['bob']}:5060", match=(HOSTS["bob"],), refer=mode),  # type: ignore[arg-type]
+        }
+    )
+    desk = lab.phone("desk", at=DESK, transport=WSS, port=443)
+    bob, carol = lab.cast("bob", "carol")
+    desk.calls("bob")
+    bob.answers()
+    bob.refers(desk, to=carol)
+    if mode == "relay":
+        uri, _ = refer_to(desk)
+        assert uri.startswith("sip:carol@192.0.2.100:443;transport=ws;sipproxy-ref=")
+    carol.answers()
+    assert together(desk, carol)
+    assert carol.got("INVITE").trace_id == desk.trace_id
+    carol.hangs_up()
+    assert desk.got("BYE")
+
+
+def test_it_transfers_the_callee(make_lab: MakeLab) -> None:
+    _, desk, (bob, carol) = desk_and(make_lab, "bob", "carol")
+    desk.calls("bob")
+    bob.answers()
+    desk.refers(bob, to=carol)
+    carol.answers()
+    assert together(bob, carol)
+    assert carol.got("INVITE").trace_id == desk.trace_id
+    carol.hangs_up()
+
+
+def test_the_callees_other_phone_takes_over(make_lab: MakeLab) -> None:
+    """The INVITE with Replaces that follows goes down the browser's connection, too."""
+    lab, desk, (bob,) = desk_and(make_lab, "bob", routes=[route("bob", user="^desk$")])
+    desk.calls("bob")
+    bob.answers()
+    other = lab.phone("other", at=HOSTS["bob"], port=5070)
+    dialog = bob.usage.dialog
+    named = f"{dialog.call_id};to-tag={dialog.remote_tag};from-tag={dialog.local_tag}"
+    other.calls("desk", headers={"Require": "replaces", "Replaces": named, "traceparent": ""})
+    assert together(desk, other)
+    assert desk.got("INVITE").header("Replaces")
+    assert desk.got("INVITE").trace_id == desk.trace_id
+    other.hangs_up()
