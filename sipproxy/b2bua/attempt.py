@@ -144,8 +144,11 @@ class Attempt:
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
         """Take a response to the INVITE."""
-        if self.phase is Phase.FLYING:
-            self.trunk.measured(now - self._sent_at)
+        if self.phase is Phase.FLYING and not tx.repeats:  # else nobody knows which of them is answered
+            if response.status == 100:  # hop by hop, and at once
+                self.trunk.measured(now - self._sent_at)
+            else:
+                self.trunk.answered_in(now - self._sent_at)
         if response.status < 200:
             self._provisional(response, now)
         elif response.status < 300:

@@ -65,7 +65,8 @@ class Probe:
             self._failed()
             return
         trunk = self._trunk
-        trunk.measured(now - self._sent_at)
+        if not tx.repeats:  # else nobody knows which of them is answered
+            trunk.measured(now - self._sent_at)
         trunk.failures = 0
         if trunk.down:
             trunk.down = False

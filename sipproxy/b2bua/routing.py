@@ -15,6 +15,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from ..errors import ConfigurationError, RemoteProtocolError
 from ..sip.flow import DEFAULT_PORT, TCP, TLS, UDP, Flow
+from ..sip.timers import T1
 from ..sip.uri import Uri, parse_host_port, unescape
 from .consulting import Webhook
 from .rules import HeaderRules
@@ -151,15 +152,25 @@ class Trunk:
     def take_over(self, known: Trunk) -> None:
         """Go on as the trunk of the same name did before the configuration was read again."""
         self.load = known.load
-        self.rtt_ms = known.rtt_ms
         self.closed_until = known.closed_until
         if self.settings.address == known.settings.address:
             self.down, self.failures = known.down, known.failures
+            self.rtt_ms = known.rtt_ms
 
     def measured(self, seconds: float) -> None:
-        """Note a round trip; the figure moves by an eighth of the difference (RFC 6298's weight)."""
+        """Note a round trip. The figure moves half the way: samples are few, and a path that has become slow is
+        to be seen soon.
+        """
         sample = seconds * 1000.0
-        self.rtt_ms = sample if self.rtt_ms is None else self.rtt_ms + (sample - self.rtt_ms) / 8
+        self.rtt_ms = sample if self.rtt_ms is None else (self.rtt_ms + sample) / 2
+
+    def answered_in(self, seconds: float) -> None:
+        """Note how long the first response to an INVITE took where it was no 100: the peer may have thought
+        before it spoke, so the way is that long at most.
+        """
+        sample = seconds * 1000.0
+        if sample < (T1 * 1000.0 if self.rtt_ms is None else self.rtt_ms):
+            self.rtt_ms = sample
 
 
 class Route:

@@ -188,7 +188,19 @@ def test_round_trips_are_smoothed() -> None:
     trunk.measured(0.1)
     assert trunk.rtt_ms == pytest.approx(100.0)
     trunk.measured(0.02)
-    assert trunk.rtt_ms == pytest.approx(90.0)
+    assert trunk.rtt_ms == pytest.approx(60.0)
+    trunk.answered_in(0.3)  # somebody thought
+    assert trunk.rtt_ms == pytest.approx(60.0)
+    trunk.answered_in(0.03)  # then the way is no longer than that
+    assert trunk.rtt_ms == pytest.approx(30.0)
+
+
+def test_a_late_first_answer_says_nothing_of_the_way() -> None:
+    trunk = Trunk("carrier", TrunkSettings("192.0.2.9"))
+    trunk.answered_in(12.0)
+    assert trunk.rtt_ms is None
+    trunk.answered_in(0.2)
+    assert trunk.rtt_ms == pytest.approx(200.0)
 
 
 # Addresses
