@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 
 import pytest
 
@@ -26,8 +25,9 @@ from tests.lab.seen import Seen
 from tests.lab.styles import CARRIERS
 from tests.lab.transfers import cast as staged
 from tests.lab.transfers import caused, consults, still_talking, together, transfers
+from tests.support import pages
+from tests.support.pages import ROOT, words
 
-ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/propagation.md").read_text()
 CORE = "\n".join(path.read_text() for path in (ROOT / "sipproxy/b2bua").glob("*.py"))
 WIDTH = 17
@@ -42,14 +42,8 @@ def cast(mode: str, accept: Accept = Accept.ADOPT) -> tuple[Lab, Phone, Phone, P
 
 
 def table(title: str) -> list[list[str]]:
-    """The rows of the table whose first row begins so, as plain words."""
-    (found,) = re.findall(rf"^\| {re.escape(title)}.*\n\|[-|]+\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found.splitlines()]
-
-
-def words(cell: str) -> list[str]:
-    """What stands in backquotes."""
-    return re.findall(r"`([^`]+)`", cell)
+    """The rows of the page's table whose first row begins so."""
+    return pages.table(TEXT, title)
 
 
 # Ladders
@@ -287,7 +281,7 @@ def test_what_is_counted_of_a_transfer() -> None:
     lab, _ = attended("relay")
     kinds = {fact.which for fact in lab.facts_of(Counted) if fact.what == "refer_carriers"}
     (row,) = (row for row in table("counter") if row[0] == "`refer_carriers`")
-    assert kinds == set(words(row[2])) - {"uri-header"}
+    assert kinds == set(words(row[2])) - {"uri-header", "connection"}
     assert [fact.which for fact in lab.facts_of(Counted) if fact.what == "transfers"] == ["completed"]
     assert len(lab.facts_of(TransferBegan)) == 1
     lab.finish()

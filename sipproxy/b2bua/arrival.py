@@ -12,6 +12,7 @@ from ..propagation.context import Previous, TraceContext, parse_previous
 from ..propagation.correlation import Origin, begin, is_logged
 from ..propagation.settings import Accept, TrunkTrace
 from ..propagation.writing import add_baggage
+from ..sip.flow import Flow
 from ..sip.headers import TO
 from ..sip.message import Headers, Request
 from ..sip.refer import MARKER, REPLACES, Replaces
@@ -83,7 +84,7 @@ class Arrival:
         return "unknown" if self.source is None else self.source.name
 
 
-def arrive(shared: Shared, request: Request, source: Trunk | None) -> Arrival:
+def arrive(shared: Shared, request: Request, source: Trunk | None, flow: Flow) -> Arrival:
     """Read a request."""
     headers, uri = request.headers, request.parsed_uri
     settings = STRANGER if source is None else source.settings.trace
@@ -97,11 +98,11 @@ def arrive(shared: Shared, request: Request, source: Trunk | None) -> Arrival:
     if request.method == "INVITE":
         token = Token.NONE
         if len(shared.pending) or (uri.parameters and MARKER in uri.parameters):
-            token = _find_transfer(arrival, shared, request)
+            token = _find_transfer(arrival, shared, request, flow)
         if "replaces" in headers.keys or (arrival.transfer and arrival.transfer.replaces):
             _find_replaced(arrival, shared, request, token)
         if arrival.transfer is not None:
-            _come_back(arrival, shared, request)
+            _come_back(arrival, shared, request, flow)
     _recognise(arrival, shared, request)
     baggage = arrival.found.baggage
     if not baggage and arrival.transfer is not None:
@@ -112,7 +113,7 @@ def arrive(shared: Shared, request: Request, source: Trunk | None) -> Arrival:
     return arrival
 
 
-def _find_transfer(arrival: Arrival, shared: Shared, request: Request) -> Token:
+def _find_transfer(arrival: Arrival, shared: Shared, request: Request, flow: Flow) -> Token:
     """The transfer that caused this call, and by which of its carriers that shows."""
     pending, found = shared.pending, arrival.found
     who = who_sent(request)
@@ -131,6 +132,7 @@ def _find_transfer(arrival: Arrival, shared: Shared, request: Request) -> Token:
             "referred-by",
             None if arrival.source is None else pending.by_referral(request, arrival.source.name),
         ),
+        ("connection", pending.by_connection(request, arrival.source_name, flow)),
         ("previous-trace-id", pending.by_previous(found.previous or _previous(arrival, request))),
     ]
     for _, witness in witnesses:
@@ -200,7 +202,7 @@ def _vouched(arrival: Arrival, value: Replaces, token: Token) -> bool:
     return token is Token.GOOD or (arrival.source is not None and transfer.transferee == arrival.source.name)
 
 
-def _come_back(arrival: Arrival, shared: Shared, request: Request) -> None:
+def _come_back(arrival: Arrival, shared: Shared, request: Request, flow: Flow) -> None:
     """The new call takes on what its transfer was told."""
     transfer, headers = arrival.transfer, request.headers
     assert transfer is not None
@@ -210,7 +212,8 @@ def _come_back(arrival: Arrival, shared: Shared, request: Request) -> None:
     if carried is not None and carried.span_id == transfer.context.span_id and not carried.tracestate:
         carried.tracestate = transfer.context.tracestate  # Refer-To had no room for it
     uri = request.parsed_uri
-    if not arrival.target_uri and shared.is_us(uri.host, uri.port):
+    # Of the URI that it was given a browser may keep no more than user and host; it reaches nobody but us.
+    if not arrival.target_uri and (flow.web or shared.is_us(uri.host, uri.port)):
         arrival.target_uri = transfer.uri
     if not arrival.interaction and transfer.interaction:
         arrival.interaction = transfer.interaction
@@ -256,8 +259,9 @@ def _known(arrival: Arrival, shared: Shared, method: str, call_id: str) -> tuple
         call = shared.sessions.find(arrival.session_id)
         if call is not None:
             return call, "session-id"
-    if transfer is not None and "referred-by" in arrival.carriers:
-        return transfer.context, "referred-by"
+    for carrier in ("referred-by", "connection"):
+        if transfer is not None and carrier in arrival.carriers:
+            return transfer.context, carrier
     return None
 
 

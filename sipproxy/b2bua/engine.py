@@ -13,7 +13,7 @@ from ..propagation.correlation import Origin, Sampler
 from ..propagation.settings import Accept, PropagationSettings
 from ..sip.build import hops_left, respond_to
 from ..sip.endpoint import Endpoint, Transmit
-from ..sip.flow import DEFAULT_PORT, Flow, Listener
+from ..sip.flow import DEFAULT_PORT, WS, WSS, Flow, Listener
 from ..sip.headers import CSEQ, MAX_FORWARDS, PROXY_REQUIRE, REQUIRE
 from ..sip.ids import Ids
 from ..sip.message import Request
@@ -189,7 +189,7 @@ class Engine:
         is_refer = request.method == "REFER"
         if is_refer and not unknown and about_a_call(shared, tx, request, source, flow, now):
             return
-        arrival = arrive(shared, request, source)
+        arrival = arrive(shared, request, source, flow)
         candidates = self._candidates(arrival, request)
         if candidates is None and (source is None or not isinstance(tx, InviteServerTransaction)):
             # A stranger gets no span: whoever scans the network must not fill the trace store.
@@ -374,8 +374,9 @@ def _names_of(listener: Listener) -> frozenset[str]:
     """host:port as a parsed URI gives them, IPv6 without brackets."""
     known_as = listener.sent_by.replace("[", "").replace("]", "").lower()
     names = [known_as, f"{listener.host}:{listener.port}"]
-    if listener.port == DEFAULT_PORT[listener.transport]:
-        names += [name.rpartition(":")[0] for name in names]  # a URI without a port means that one
+    # A URI without a port means this one; and from a browser, which may drop it, there is no other.
+    if listener.port == DEFAULT_PORT[listener.transport] or listener.transport in (WS, WSS):
+        names += [name.rpartition(":")[0] for name in names]
     return frozenset(names)
 
 

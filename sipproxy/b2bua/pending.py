@@ -18,6 +18,7 @@ from enum import StrEnum
 from ..errors import RemoteProtocolError
 from ..propagation.context import Previous, TraceContext
 from ..sip.endpoint import Endpoint
+from ..sip.flow import Flow
 from ..sip.headers import FROM
 from ..sip.message import Request
 from ..sip.refer import MARKER, REFERRED_BY, Replaces
@@ -175,7 +176,19 @@ class PendingTransfers:
         if not self._by_referral or "referred-by" not in request.headers.keys:
             return None
         user = request.parsed_uri.user
-        known = self._by_referral.get(referral_key(request.headers.first(REFERRED_BY) or "", user, trunk), ())
+        return self._only(referral_key(request.headers.first(REFERRED_BY) or "", user, trunk), user, trunk)
+
+    def by_connection(self, request: Request, trunk: str, flow: Flow) -> Transfer | None:
+        """The one transfer to that target whose REFER went down this WebSocket; None also where there are
+        several.
+        """
+        if not self._by_referral or not flow.web:
+            return None
+        user = request.parsed_uri.user
+        return self._only(connection_key(flow, user), user, trunk)
+
+    def _only(self, key: int, user: str | None, trunk: str) -> Transfer | None:
+        known = self._by_referral.get(key, ())
         only: Transfer | None = None
         for transfer in known if not isinstance(known, Transfer) else (known,):
             if transfer.placed_by or transfer.user != user or transfer.transferee != trunk:
@@ -205,6 +218,11 @@ def referral_key(referred_by: str, user: str | None, trunk: str) -> int:
     except RemoteProtocolError:
         return 0
     return hash((uri.user, uri.host, user, trunk))
+
+
+def connection_key(flow: Flow, user: str | None) -> int:
+    """A WebSocket client, and whom it is to call: nobody else is on its connection."""
+    return hash((flow.transport, flow.connection, user))
 
 
 def who_sent(request: Request) -> str:

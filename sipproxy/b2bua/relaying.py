@@ -97,7 +97,7 @@ class RelayedRefer(Relay):
             if peer.rules.lets_pass("referred-by"):
                 out.headers.add("Referred-By", referred_by)
         peer.stamp(out, transfer.context, transfer.previous)
-        expect(transfer, peer.trunk_name, referred_by, forms, now)
+        expect(transfer, peer.trunk_name, referred_by, forms, now, peer.flow)
         subscription.lapses(now + max(shared.pending.settings.expires_s, shared.timeouts.ring_s) + 5.0)
         return out, hop
 

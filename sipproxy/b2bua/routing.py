@@ -158,8 +158,8 @@ class Trunk:
             self.rtt_ms = known.rtt_ms
 
     def measured(self, seconds: float) -> None:
-        """Note a round trip. The figure moves half the way: samples are few, and a path that has become slow is
-        to be seen soon.
+        """Note a round trip. The figure moves half the way: samples are few, and a path that has become slow
+        is to be seen soon.
         """
         sample = seconds * 1000.0
         self.rtt_ms = sample if self.rtt_ms is None else (self.rtt_ms + sample) / 2

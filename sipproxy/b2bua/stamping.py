@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from ..propagation.settings import Carrier
 from ..propagation.writing import Row, write_sip
+from ..sip.flow import Flow
 from ..sip.message import Request
 from ..sip.refer import MARKER, ReferTo, Replaces
 from ..sip.values import NameAddr
 from .naming import replied_to
-from .pending import referral_key, replaces_key
+from .pending import connection_key, referral_key, replaces_key
 from .replacing import Dialogue, as_seen_by
 from .routing import Trunk
 from .transfer import Transfer
@@ -74,10 +75,18 @@ def _without_least(rows: list[Row]) -> list[Row]:
 
 
 def expect(
-    transfer: Transfer, transferee: str, referred_by: str, forms: tuple[Replaces, ...], now: float
+    transfer: Transfer,
+    transferee: str,
+    referred_by: str,
+    forms: tuple[Replaces, ...],
+    now: float,
+    flow: Flow | None = None,
 ) -> None:
-    """Wait for the new call: it comes from the trunk `transferee`."""
+    """Wait for the new call: it comes from the trunk `transferee`, of a WebSocket client by `flow`."""
     transfer.transferee = transferee
-    transfer.referral = referral_key(referred_by, transfer.user, transferee)
+    if flow is not None and flow.web:
+        transfer.referral = connection_key(flow, transfer.user)
+    else:
+        transfer.referral = referral_key(referred_by, transfer.user, transferee)
     transfer.replaces_keys = tuple([replaces_key(form) for form in forms])
     transfer.shared.pending.add(transfer, now)

@@ -60,11 +60,13 @@ METHODS = (
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "6xx")
 CARRIERS = (
     *("traceparent", "x-traceparent", "pai", "uri-header", "marker", "replaces", "session-id", "referred-by"),
-    *("subscription", "retry", "previous-trace-id", NONE),
+    *("connection", "subscription", "retry", "previous-trace-id", NONE),
 )
 DECISIONS = ("adopted", "recovered", "linked", "new")
 REASONS = (NONE, *(str(reason) for reason in Rejected))
-REFER_CARRIERS = ("traceparent", "uri-header", "marker", "replaces", "referred-by", "previous-trace-id")
+REFER_CARRIERS = (
+    *("traceparent", "uri-header", "marker", "replaces", "referred-by", "connection", "previous-trace-id"),
+)
 TRANSFER_KINDS = ("blind", "attended")
 TRANSFER_MODES = ("relay", "local")
 TRANSFER_OUTCOMES = (

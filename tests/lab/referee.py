@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from sipproxy.errors import SipProxyError
 
-from .network import Place, is_stream
+from .network import Place
 from .seen import Seen
 
 Key = tuple[str, str, str]

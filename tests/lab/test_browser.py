@@ -1,16 +1,16 @@
-"""A browser calls by WebSocket (RFC 7118): nobody can connect to it, so all that is for it takes its connection."""
+"""A browser calls by WebSocket (RFC 7118): nobody can connect to it, so all that is for it goes that way."""
 
 from __future__ import annotations
 
 import pytest
 
-from sipproxy.b2bua.settings import TrunkSettings
+from sipproxy.b2bua.settings import Refer, TrunkSettings
 from sipproxy.sip.flow import WSS
 
 from .core import HOSTS, route
 from .lab import Lab
 from .phone import Phone
-from .transfers import MakeLab, refer_to, together
+from .transfers import MakeLab, caused, refer_to, together
 
 DESK = "203.0.113.7"
 
@@ -68,12 +68,12 @@ def test_its_tab_is_closed(make_lab: MakeLab) -> None:
     assert not lab.engine.calls
 
 
-@pytest.mark.parametrize("mode", ["relay", "local"])
-def test_the_callee_transfers_it(make_lab: MakeLab, mode: str) -> None:
+@pytest.mark.parametrize("mode", [Refer.RELAY, Refer.LOCAL])
+def test_the_callee_transfers_it(make_lab: MakeLab, mode: Refer) -> None:
     lab = make_lab(
         trunks={
-            "desk": TrunkSettings(None, match=("wss",), refer=mode),  # type: ignore[arg-type]
-            "bob": TrunkSettings(f"{HOSTS['bob']}:5060", match=(HOSTS["bob"],), refer=mode),  # type: ignore[arg-type]
+            "desk": TrunkSettings(None, match=("wss",), refer=mode),
+            "bob": TrunkSettings(f"{HOSTS['bob']}:5060", match=(HOSTS["bob"],), refer=mode),
         }
     )
     desk = lab.phone("desk", at=DESK, transport=WSS, port=443)
@@ -89,6 +89,27 @@ def test_the_callee_transfers_it(make_lab: MakeLab, mode: str) -> None:
     assert carol.got("INVITE").trace_id == desk.trace_id
     carol.hangs_up()
     assert desk.got("BYE")
+
+
+def test_it_is_known_by_its_connection_when_it_keeps_nothing_of_the_refer(make_lab: MakeLab) -> None:
+    lab = make_lab(
+        trunks={
+            "desk": TrunkSettings(None, match=("wss",), refer=Refer.RELAY),
+            "bob": TrunkSettings(f"{HOSTS['bob']}:5060", match=(HOSTS["bob"],)),
+        }
+    )
+    desk = lab.phone("desk", at=DESK, transport=WSS, port=443)
+    bob, carol = lab.cast("bob", "carol")
+    desk.calls("bob")
+    bob.answers()
+    desk.style.keeps, desk.traced = frozenset(), False  # JsSIP
+    bob.refers(desk, to=carol)
+    carol.answers()
+    assert carol.got("INVITE").uri == "sip:carol@192.0.2.3:5060"
+    assert carol.got("INVITE").trace_id == desk.trace_id
+    assert caused(lab).origin.carrier == "connection"
+    assert together(desk, carol)
+    carol.hangs_up()
 
 
 def test_it_transfers_the_callee(make_lab: MakeLab) -> None:

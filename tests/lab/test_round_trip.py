@@ -1,4 +1,4 @@
-"""`sip.peer.rtt_ms` is the way to a peer and back: not the time that somebody thinks, nor that a loss costs."""
+"""`sip.peer.rtt_ms` is the way to a peer and back: not the time that it thinks, nor what a loss costs."""
 
 from __future__ import annotations
 

@@ -17,12 +17,14 @@ const CARRIERS = new Map([
   ["replaces", "Replaces names a dialog of ours"],
   ["session-id", "Session-ID (RFC 7989) of a call of ours"],
   ["referred-by", "Referred-By, and a transfer that waits for it"],
+  ["connection", "a browser's WebSocket, and a transfer that waits for it"],
   ["subscription", "NOTIFY, known by its Call-ID"],
   ["previous-trace-id", "our second header: a new trace with a link"],
   ["none", "nothing came: the trace begins here"],
 ]);
 const ALWAYS = ["traceparent", "marker", "replaces", "none"];
-const RETURNED = ["traceparent", "uri-header", "marker", "replaces", "referred-by", "previous-trace-id"];
+const RETURNED = ["traceparent", "uri-header", "marker", "replaces", "referred-by", "connection",
+  "previous-trace-id"];
 const DECISIONS = new Map([
   ["adopted", "the sender's span is the parent"],
   ["recovered", "known again by what we had stamped or keep"],

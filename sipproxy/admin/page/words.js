@@ -9,7 +9,7 @@ export const ENDS = {
   session_expired: "the session timer expired", shutdown: "sipproxy stopped", lost: "sipproxy lost it in a crash",
 };
 const CARRIERS = { none: "nothing", traceparent: "traceparent", marker: "the transfer's marker",
-  replaces: "Replaces", "referred-by": "Referred-By", "session-id": "Session-ID", pai: "P-Asserted-Identity",
+  replaces: "Replaces", "referred-by": "Referred-By", connection: "its WebSocket", "session-id": "Session-ID", pai: "P-Asserted-Identity",
   "previous-trace-id": "previous-trace-id", "uri-header": "a header in the URI", retry: "the challenged INVITE" };
 
 const a = (span, name) => span.attributes[name];
