@@ -144,7 +144,8 @@ class Attempt:
 
     def responded(self, tx: ClientTransaction, response: Response, now: float) -> None:
         """Take a response to the INVITE."""
-        if self.phase is Phase.FLYING and not tx.repeats:  # else nobody knows which of them is answered
+        # Of a repeated one nobody knows which is answered; and a handshake is no round trip.
+        if self.phase is Phase.FLYING and not tx.repeats and tx.flow is not None and not tx.flow.opened:
             if response.status == 100:  # hop by hop, and at once
                 self.trunk.measured(now - self._sent_at)
             else:

@@ -65,7 +65,8 @@ class Probe:
             self._failed()
             return
         trunk = self._trunk
-        if not tx.repeats:  # else nobody knows which of them is answered
+        # Of a repeated one nobody knows which is answered; and a handshake is no round trip.
+        if not tx.repeats and tx.flow is not None and not tx.flow.opened:
             trunk.measured(now - self._sent_at)
         trunk.failures = 0
         if trunk.down:

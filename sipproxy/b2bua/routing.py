@@ -15,12 +15,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from ..errors import ConfigurationError, RemoteProtocolError
 from ..sip.flow import DEFAULT_PORT, TCP, TLS, UDP, Flow
-from ..sip.timers import T1
 from ..sip.uri import Uri, parse_host_port, unescape
 from .consulting import Webhook
 from .rules import HeaderRules
 from .settings import RouteSettings, TrunkSettings
 
+TRYING_MS = 200.0  # without an answer for so long, a peer has to say 100 (RFC 3261 section 17.2.1)
 ANYWHERE = ("0.0.0.0/0", "::/0")
 _REMEMBERED = 4096  # sources whose trunk is kept, so that networks are not searched for every request
 TRANSPORTS = {"udp": UDP, "tcp": TCP, "tls": TLS}  # that we connect by, or send
@@ -169,7 +169,7 @@ class Trunk:
         before it spoke, so the way is that long at most.
         """
         sample = seconds * 1000.0
-        if sample < (T1 * 1000.0 if self.rtt_ms is None else self.rtt_ms):
+        if sample < (TRYING_MS if self.rtt_ms is None else self.rtt_ms):
             self.rtt_ms = sample
 
 

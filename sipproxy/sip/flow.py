@@ -23,10 +23,11 @@ class Flow:
     `host` is an IP literal without brackets; `connection` is 0 for datagrams and for a stream yet to be
     opened. Of TLS: `domain` is whom the certificate of a peer that we connect to must name (RFC 5922 section
     7.3; "": its address), `names` is whom the verified certificate of the connection's peer names, in lower
-    case. Neither makes it another flow.
+    case. `opened` is set by the network: what was sent had to wait until a connection was made. None of these
+    makes it another flow.
     """
 
-    __slots__ = ("connection", "domain", "host", "listener", "names", "port", "transport")
+    __slots__ = ("connection", "domain", "host", "listener", "names", "opened", "port", "transport")
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Flow:
         self.listener = listener
         self.domain = domain
         self.names = names
+        self.opened = False
 
     @property
     def reliable(self) -> bool:

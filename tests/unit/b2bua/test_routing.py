@@ -199,8 +199,8 @@ def test_a_late_first_answer_says_nothing_of_the_way() -> None:
     trunk = Trunk("carrier", TrunkSettings("192.0.2.9"))
     trunk.answered_in(12.0)
     assert trunk.rtt_ms is None
-    trunk.answered_in(0.2)
-    assert trunk.rtt_ms == pytest.approx(200.0)
+    trunk.answered_in(0.15)
+    assert trunk.rtt_ms == pytest.approx(150.0)
 
 
 # Addresses
