@@ -27,6 +27,7 @@ from .net.resolver import Resolver
 from .net.transport import Transports
 from .sip.ids import Ids
 from .telemetry.export import SpanSink
+from .telemetry.figures import Counter
 from .telemetry.otlp import targets
 from .telemetry.sampling import sampler
 from .telling import Orderly, Telling
@@ -46,11 +47,15 @@ class Server:
     ) -> None:
         self._loaded = loaded
         self._in_force = loaded.settings  # of what needs a restart
+        self._began = self._read = time.time()
+        self._kept = False  # the last SIGHUP changed nothing
         self._clock = clock
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
         self.page: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # where the page is
-        self._telling = Telling(loaded.settings, clock, sink, Orderly(drain=self.drain, page=self._page_is))
+        self._telling = Telling(
+            loaded.settings, clock, sink, Orderly(self.drain, self._page_is, self._figures)
+        )
         self.log = self._telling.log
         self.transports = Transports()
         self._resolver = Resolver()
@@ -103,6 +108,18 @@ class Server:
         if not self.page.done():
             self.page.set_result(address)
 
+    def _figures(self) -> dict[str, Counter]:
+        """What is no fact of a call, for /metrics."""
+        trunks, counters = self.engine.shared.router.trunks.values(), self.transports.counters
+        return {
+            "sip_peer_rtt_seconds": {(t.name,): t.rtt_ms / 1000 for t in trunks if t.rtt_ms is not None},
+            "sipproxy_start_time_seconds": {(): self._began},
+            "sipproxy_config_reload_success": {(): not self._kept},
+            "sipproxy_config_reload_time_seconds": {(): self._read},
+            "sipproxy_connections": {(): counters.connections_open},
+            "sipproxy_connections_refused_total": {("limit",): counters.connections_refused},
+        }
+
     # Signals
 
     def watch_signals(self) -> None:
@@ -139,8 +156,10 @@ class Server:
             loaded = read(file)
             router = Router.of(loaded.settings.trunks, loaded.settings.routes)
         except ConfigurationError as error:
+            self._kept = True
             self.log.error("configuration kept", faults=error.faults)
             return
+        self._kept, self._read = False, time.time()
         old, new = self._in_force, loaded.settings
         changed = [name for name in NEEDS_RESTART if getattr(new, name) != getattr(old, name)]
         self._loaded = replace(self._loaded, settings=loaded.settings)

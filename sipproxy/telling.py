@@ -26,6 +26,7 @@ from .store.place import Place
 from .supervise import Supervisor
 from .telemetry.callkey import CallKeys
 from .telemetry.export import SpanSink
+from .telemetry.figures import Counter
 from .telemetry.logs import LineWriter, Log, open_log, set_level
 from .telemetry.masking import Masker
 from .telemetry.meter import Meter
@@ -44,6 +45,7 @@ class Orderly:
 
     drain: Callable[[], object]
     page: Callable[[str], object]
+    figures: Callable[[], dict[str, Counter]]  # by metric, for /metrics
 
 
 class Telling:
@@ -169,6 +171,7 @@ class Telling:
             "calls": engine.calls,
             "loop_lag_s": self._lag.taken(),
             "tap_dropped": tap.dropped,
+            "figures": self._orderly.figures(),
         }
 
     def _commanded(self, asked: dict[str, Any]) -> None:

@@ -24,14 +24,23 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
-from ..telemetry.families import FAMILIES, HEP_RESULTS, Family, Kind
+from ..telemetry.families import FAMILIES, HEP_RESULTS, UNKNOWN, Family, Kind
 from ..telemetry.figures import Counter, Labels
 from ..telemetry.histogram import Picture
 
 State = Mapping[str, Any]  # of one worker: `meter`, `draining`, `loop_lag_s`, `tap_dropped`, `handover`
 
-_GREATEST = ("sipproxy_loop_lag_seconds", "sipproxy_draining")  # of several workers; all else is added up
-_LEAST = ("sipproxy_trunk_up",)
+# Of several workers; all else is added up.
+_GREATEST = (
+    "sipproxy_loop_lag_seconds",
+    "sipproxy_draining",
+    "sip_peer_rtt_seconds",
+    "sipproxy_start_time_seconds",
+)
+_LEAST = (
+    *("sipproxy_trunk_up", "sipproxy_config_reload_success", "sipproxy_config_reload_time_seconds"),
+    "sipproxy_certificate_expiry_time_seconds",
+)
 _FIGURES = {  # of destinations, as forwarders name them
     "exported": "sipproxy_spans_exported_total",
     "dropped": "sipproxy_spans_dropped_total",
@@ -118,6 +127,7 @@ def _of_worker(state: State) -> dict[str, Counter]:
     handover = state.get("handover", {})
     spans, messages = handover.get("spans_dropped", 0), handover.get("messages_dropped", 0)
     return {
+        **state.get("figures", {}),
         "sipproxy_loop_lag_seconds": {(): state.get("loop_lag_s", 0.0)},
         "sipproxy_draining": {(): state.get("draining", False)},
         "sipproxy_worker_restarts_total": {(): handover.get("restarts", 0)},
@@ -171,9 +181,14 @@ def _both(one: Picture, other: Picture) -> Picture:
 def _zeros(family: Family, trunks: list[str]) -> Counter:
     """Of what a trunk may count one day: without a zero before it a rate would miss the first one."""
     names = [label.name for label in family.labels]
+    if family.name == "sip_peer_rtt_seconds":  # nobody has measured it yet
+        return {}
+    if trunks and family.name == "sip_rejected_total":
+        return {(word,): 0 for word in family.labels[0].values}
     if "trunk" not in names or len(names) > 2:
         return {}
-    return {labels: 0 for labels in product(*(label.values or trunks for label in family.labels))}
+    known = [*trunks, UNKNOWN] if family.kind is Kind.COUNTER and trunks else trunks
+    return {labels: 0 for labels in product(*(label.values or known for label in family.labels))}
 
 
 def _plain(family: Family, counter: Counter) -> Metric:

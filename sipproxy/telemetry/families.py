@@ -67,6 +67,7 @@ REASONS = (NONE, *(str(reason) for reason in Rejected))
 REFER_CARRIERS = (
     *("traceparent", "uri-header", "marker", "replaces", "referred-by", "connection", "previous-trace-id"),
 )
+TURNED_AWAY = ("limit", "handshake", "websocket")  # too many; TLS failed; no SIP over WebSocket
 TRANSFER_KINDS = ("blind", "attended")
 TRANSFER_MODES = ("relay", "local")
 TRANSFER_OUTCOMES = (
@@ -200,6 +201,27 @@ FAMILIES = (
         "Our own share: from the INVITE in to its first INVITE out, with lookups and the routing webhook.",
     ),
     _gauge("sipproxy_trunk_up", "1; 0 while OPTIONS finds the trunk down.", _TRUNK),
+    _gauge(
+        "sip_peer_rtt_seconds",
+        "The round trip to a trunk, by OPTIONS and 100 Trying: the network's share. None is known until then.",
+        _TRUNK,
+    ),
+    _gauge("sipproxy_start_time_seconds", "When the signalling process began, as Unix time."),
+    _gauge(
+        "sipproxy_config_reload_success", "1; 0 where the last SIGHUP found a fault, and nothing changed."
+    ),
+    _gauge("sipproxy_config_reload_time_seconds", "When the configuration in force was read, as Unix time."),
+    _gauge("sipproxy_connections", "Open connections: TCP, TLS and WebSocket."),
+    _counter(
+        "sipproxy_connections_refused_total",
+        "Connections that were turned away.",
+        Label("reason", TURNED_AWAY),
+    ),
+    _gauge(
+        "sipproxy_certificate_expiry_time_seconds",
+        "When a certificate of ours expires, as Unix time; by its place in tls.certificates.",
+        Label("certificate"),
+    ),
     _counter(
         "sipproxy_webhook_total",
         "Questions to the routing webhook.",

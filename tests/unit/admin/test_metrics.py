@@ -184,6 +184,29 @@ def test_what_the_observer_counts() -> None:
     assert "503" not in text  # the last reason is for the page and the log
 
 
+def test_what_the_process_says_of_itself() -> None:
+    figures = {
+        "sip_peer_rtt_seconds": {("sbc",): 0.12},
+        "sipproxy_start_time_seconds": {(): 1_700_000_000.0},
+        "sipproxy_config_reload_success": {(): False},
+        "sipproxy_connections_refused_total": {("handshake",): 3},
+    }
+    samples = read(page(state(figures=figures)))
+    assert value(samples, "sip_peer_rtt_seconds", trunk="sbc") == 0.12
+    assert [sample.labels for sample in samples["sip_peer_rtt_seconds"]] == [
+        {"trunk": "sbc"}
+    ]  # measured ones alone
+    assert value(samples, "sipproxy_start_time_seconds") == 1_700_000_000.0
+    assert value(samples, "sipproxy_config_reload_success") == 0
+    assert value(samples, "sipproxy_connections_refused_total", reason="handshake") == 3
+
+
+def test_the_first_stranger_and_the_first_rejection_rise_from_zero() -> None:
+    samples = read(page(state()))
+    assert value(samples, "sip_calls_total", trunk="unknown", outcome="failed") == 0
+    assert value(samples, "sip_rejected_total", reason="no_route") == 0
+
+
 def test_without_a_store_and_without_hep_they_have_no_figures() -> None:
     samples = read(page(state()))
     assert not {"sipproxy_store_bytes", "sipproxy_hep_messages_total"} & samples.keys()
