@@ -25,6 +25,8 @@ from .errors import ConfigurationError
 from .net.driver import Driver
 from .net.resolver import Resolver
 from .net.transport import Transports
+from .notify import Notifier
+from .sip.flow import TLS
 from .sip.ids import Ids
 from .telemetry.export import SpanSink
 from .telemetry.figures import Counter
@@ -49,6 +51,8 @@ class Server:
         self._in_force = loaded.settings  # of what needs a restart
         self._began = self._read = time.time()
         self._kept = False  # the last SIGHUP changed nothing
+        self._notifier = Notifier(os.environ)
+        self._alive: asyncio.TimerHandle | None = None
         self._clock = clock
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -78,7 +82,11 @@ class Server:
             advertise=settings.advertise,
             clock=self._clock,
             message_limit=settings.limits.message_bytes,
+            tls=settings.tls,
+            websocket=settings.websocket,
         )
+        self._warn_of_certificates()
+        self._resolver.tls = any(listener.transport == TLS for listener in self.transports.listeners)
         self._resolver.ipv4 = any(not listener.ipv6 for listener in self.transports.listeners)
         self._resolver.ipv6 = any(listener.ipv6 for listener in self.transports.listeners)
         engine = Engine(
@@ -98,6 +106,19 @@ class Server:
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         self._driver.attach(engine)
+        self._notifier.ready()
+        self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        """The loop that has the calls runs: systemd ends us when it does not hear that (WatchdogSec)."""
+        if self._notifier.watchdog_s is not None:
+            self._notifier.alive()
+            loop = asyncio.get_running_loop()
+            self._alive = loop.call_later(self._notifier.watchdog_s, self._keep_alive)
+
+    def _warn_of_certificates(self) -> None:
+        for warning in self.transports.warnings:
+            self.log.warning("tls", reason=warning)
 
     @property
     def engine(self) -> Engine:
@@ -108,16 +129,23 @@ class Server:
         if not self.page.done():
             self.page.set_result(address)
 
-    def _figures(self) -> dict[str, Counter]:
+    def _figures(self, engine: Engine) -> dict[str, Counter]:
         """What is no fact of a call, for /metrics."""
-        trunks, counters = self.engine.shared.router.trunks.values(), self.transports.counters
+        trunks, counters = engine.shared.router.trunks.values(), self.transports.counters
         return {
             "sip_peer_rtt_seconds": {(t.name,): t.rtt_ms / 1000 for t in trunks if t.rtt_ms is not None},
             "sipproxy_start_time_seconds": {(): self._began},
             "sipproxy_config_reload_success": {(): not self._kept},
             "sipproxy_config_reload_time_seconds": {(): self._read},
             "sipproxy_connections": {(): counters.connections_open},
-            "sipproxy_connections_refused_total": {("limit",): counters.connections_refused},
+            "sipproxy_connections_refused_total": {
+                ("limit",): counters.connections_refused,
+                ("handshake",): counters.handshakes_failed,
+                ("websocket",): counters.websockets_refused,
+            },
+            "sipproxy_certificate_expiry_time_seconds": {
+                (str(place),): each.expires_at for place, each in enumerate(self.transports.certificates)
+            },
         }
 
     # Signals
@@ -140,14 +168,20 @@ class Server:
         """Drain; called again, end at once."""
         if self._stopping.is_set():
             self._at_once.set()
-        self._stopping.set()
+        self.drain()
 
     def drain(self) -> None:
         """Drain; called again, nothing more."""
+        self._notifier.stopping()
         self._stopping.set()
 
     def reload(self) -> None:
         """Validate first; a fault keeps what is in force."""
+        self._notifier.reloading()
+        self._reload()
+        self._notifier.ready()
+
+    def _reload(self) -> None:
         file = self._loaded.file
         if file is None:
             self.log.info("nothing to reload", reason="no configuration file")
@@ -155,6 +189,7 @@ class Server:
         try:
             loaded = read(file)
             router = Router.of(loaded.settings.trunks, loaded.settings.routes)
+            self.transports.reload(loaded.settings.tls)
         except ConfigurationError as error:
             self._kept = True
             self.log.error("configuration kept", faults=error.faults)
@@ -166,6 +201,7 @@ class Server:
         self.engine.reload(router, self._clock())
         self._telling.know(loaded.settings)
         self._driver.flush(self._clock())
+        self._warn_of_certificates()
         self.log.info("configuration loaded", trunks=len(loaded.settings.trunks), needs_restart=changed)
 
     # The end
@@ -193,6 +229,8 @@ class Server:
 
     async def close(self) -> None:
         """Close the sockets and hand over what is left to tell."""
+        if self._alive is not None:
+            self._alive.cancel()
         await self._driver.close()
         await self.transports.close()
         await self._resolver.close()

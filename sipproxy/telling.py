@@ -45,7 +45,7 @@ class Orderly:
 
     drain: Callable[[], object]
     page: Callable[[str], object]
-    figures: Callable[[], dict[str, Counter]]  # by metric, for /metrics
+    figures: Callable[[Engine], dict[str, Counter]]  # by metric, for /metrics
 
 
 class Telling:
@@ -171,7 +171,7 @@ class Telling:
             "calls": engine.calls,
             "loop_lag_s": self._lag.taken(),
             "tap_dropped": tap.dropped,
-            "figures": self._orderly.figures(),
+            "figures": self._orderly.figures(engine),
         }
 
     def _commanded(self, asked: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from .call import Call
 from .consulting import Consult
 from .events import Fact, RequestArrived, Routed
 from .forward import Forward, between
+from .gone import closed
 from .health import Probe
 from .outside import about_a_call, errand_for, noted, target_leg
 from .pending import PendingTransfers, who_sent
@@ -102,6 +103,11 @@ class Engine:
     def unsent(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """Bytes of ours did not reach their flow."""
         self.endpoint.unsent(data, flow, reason, now)
+
+    def closed(self, flow: Flow, now: float) -> None:
+        """A connection is gone."""
+        if flow.web:
+            closed(self.shared, flow, now)
 
     def take(self) -> tuple[list[Transmit], list[Lookup], list[Fact]]:
         """What has gathered since the last time."""

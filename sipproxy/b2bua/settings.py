@@ -95,6 +95,7 @@ class Timeouts:
     ring_s: float = field(default=180.0, metadata={"gt": 0, "le": 3600})
     first_response_s: float = field(default=5.0, metadata={"gt": 0, "le": 32})
     drain_s: float = field(default=30.0, metadata={"ge": 0, "le": 86400})
+    gone_s: float = field(default=60.0, metadata={"ge": 0, "le": 3600})
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ class Receiver(Protocol):
     def broken(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """Take what a stream held when its framing was lost; the connection closes after the next flush."""
 
+    def closed(self, flow: Flow, now: float) -> None:
+        """Learn that an open connection is gone."""
+
     def flush(self, now: float) -> None:
         """Let the effects of a batch out."""
 
@@ -48,6 +51,8 @@ class Counters:
     idle_closed: int = 0
     slow_readers: int = 0  # closed because they did not read
     framing_lost: int = 0
+    handshakes_failed: int = 0  # of TLS, both ways; TLS to a port without it, too
+    websockets_refused: int = 0  # requests for an upgrade that were not granted
 
 
 class Edge:

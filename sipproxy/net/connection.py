@@ -1,10 +1,13 @@
-"""One TCP connection, used both ways.
+"""One connection, used both ways: TCP, TLS, and WebSocket over either.
 
-RFC 3261 section 18, RFC 5626 section 3.5.1:
+RFC 3261 section 18, RFC 5626 section 3.5.1, RFC 7118:
 
     connecting   send              wait (bounded)                          connecting
-    connecting   connected         send what waits                         open
+    connecting   connected         TLS, WebSocket: shake hands first       opening
     connecting   refused, late     everything that waits is unsent         gone
+    opening      send              wait (bounded)                          opening
+    opening      hands shaken      send what waits                         open
+    opening      a fault, late     everything that waits is unsent         gone
     open         bytes             hand whole messages over, one flush     open
     open         framing lost      tell, flush, half-close                 deaf
     open         peer reads not    abort, what it did not take is unsent   gone
@@ -17,56 +20,57 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from ..errors import RemoteProtocolError
 from ..sip.flow import TCP, Flow
 from ..sip.framing import StreamFramer
 from . import error_text
+from .layer import Closed, Layer, Refused, TlsError
+from .secured import Secured
 
 if TYPE_CHECKING:
     from .tcp import Connections
 
 AT_ONCE: Final = 64  # messages of one read; the rest waits for its turn, and nothing more is read
 LINGER_S: Final = 1.0  # for the peer to read our last answer; an RST at once would destroy it
-
-
-@dataclass(frozen=True, slots=True)
-class TcpLimits:
-    """Bounds on connections. Times in seconds, sizes in bytes."""
-
-    connect_s: float = 4.0
-    idle_s: float = 600.0
-    first_message_s: float = 30.0  # also for the rest of a message that has begun
-    waiting_bytes: int = 256 << 10  # while connecting
-    unread_bytes: int = 1 << 20  # written, not taken by the peer
-    per_source: int = 1000  # incoming
-    total: int = 10_000  # incoming; lower where the process may not open so many files
+_TLS_HELLO: Final = b"\x16"  # no SIP begins with it
 
 
 class Connection(asyncio.Protocol):
     """One connection; `flow` is what every message from it carries."""
 
     __slots__ = (
-        "_all", "_backlog", "_deaf", "_framer", "_held", "_held_bytes", "_reason", "_transport",
-        "active_at", "flow", "heard", "incoming", "partial_at",
+        "_all", "_backlog", "_deaf", "_framer", "_held", "_held_bytes", "_layer", "_pinged_at", "_proven",
+        "_reason", "_transport", "active_at", "flow", "heard", "incoming", "opened", "partial_at", "ready",
     )  # fmt: skip
 
-    def __init__(self, everyone: Connections, *, flow: Flow | None, listener: int = 0) -> None:
+    def __init__(self, everyone: Connections, *, flow: Flow, incoming: bool = False) -> None:
         self._all = everyone
-        self._framer = StreamFramer(everyone.edge.message_limit)
+        self._framer: StreamFramer | Layer = StreamFramer(everyone.edge.message_limit)
+        self._layer: Layer | None = None  # of TLS and WebSocket: the framer, which then has more to say
         self._transport: asyncio.Transport | None = None
-        self._held: deque[tuple[bytes, Flow]] = deque()  # not taken by the kernel yet, as far as we know
+        # Not taken by the kernel yet, as far as we know; with its size on the wire.
+        self._held: deque[tuple[bytes, Flow, int]] = deque()
         self._held_bytes = 0
         self._reason: str | None = None  # why we ended it
         self._deaf = False
         self._backlog: deque[bytes] = deque()
-        self.incoming = flow is None
-        self.flow = flow or Flow(TCP, "", 0, 0, listener)  # of an incoming one filled in when it is made
-        self.heard = not self.incoming
+        # By TLS 1.3 a server refuses our certificate after hands are shaken: until it speaks, nothing counts.
+        self._proven = incoming or flow.transport == TCP
+        self._pinged_at = 0.0
+        self.flow = flow  # of an incoming one filled in when it is made
+        self.incoming = incoming
+        self.ready = False  # hands are shaken
+        self.heard = not incoming
+        self.opened: asyncio.Future[None] | None = None  # for who waits until hands are shaken
         self.active_at = everyone.edge.clock()
-        self.partial_at: float | None = None  # since when the rest of a message is missing
+        self.partial_at: float | None = None  # since when the rest of a message or handshake is missing
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a socket of its own."""
+        return self._transport is not None
 
     @property
     def usable(self) -> bool:
@@ -76,38 +80,60 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes, flow: Flow) -> None:
         """Write now, or wait for the connection. Messages that do not leave are reported with `flow`."""
         transport, limits, edge = self._transport, self._all.limits, self._all.edge
-        if transport is None:
+        if transport is None or not self.ready:
+            flow.opened = True
             if self._held_bytes + len(data) > limits.waiting_bytes:
                 edge.unsent(data, flow, "too much waits for the connection")
                 return
-            self._held.append((data, flow))
+            self._held.append((data, flow, len(data)))
             self._held_bytes += len(data)
             return
-        transport.write(data)
+        wire = data if self._layer is None else self._layer.wrap(data)
+        if not wire:
+            edge.unsent(data, flow, "the connection is closing")
+            return
+        transport.write(wire)
         edge.counters.sent += 1
-        held = self._held
-        held.append((data, flow))
-        self._held_bytes += len(data)
+        held, size = self._held, len(wire)
+        held.append((data, flow, size))
+        self._held_bytes += size
         unread = transport.get_write_buffer_size()
-        while held and self._held_bytes - len(held[0][0]) >= unread:
-            self._held_bytes -= len(held.popleft()[0])
+        if self._proven or self._held_bytes > limits.waiting_bytes:
+            while held and self._held_bytes - held[0][2] >= unread:
+                self._held_bytes -= held.popleft()[2]
         if unread > limits.unread_bytes:
-            edge.counters.slow_readers += 1
-            self.end("the peer does not read")
+            self._give_up_reader()
+
+    def keep_alive(self, now: float, ping_s: float) -> None:
+        """Ping a peer that is silent, and drop one that answers none of three."""
+        layer, silent_s = self._layer, now - self.active_at
+        if layer is None or not self.ready or self._deaf or not ping_s or silent_s < ping_s:
+            return
+        if silent_s >= 4 * ping_s:
+            self._all.edge.counters.idle_closed += 1
+            self.end("the peer answers no ping")
+        elif now - self._pinged_at >= ping_s:
+            self._pinged_at = now
+            self._put(layer.ping())
 
     def end(self, reason: str | None = None) -> None:
         """Close; with a reason at once, and what was not taken is reported as unsent."""
         self._reason = self._reason or reason
-        if self._transport is None:
+        transport, layer = self._transport, self._layer
+        if transport is None:
             return
-        if reason is None:
-            self._transport.close()
+        if reason is not None:
+            transport.abort()
+        elif self.flow.web and self.ready and not self._deaf:  # its client answers that we close
+            self._turn_deaf(transport)
         else:
-            self._transport.abort()
+            if layer is not None and not self._deaf:
+                self._put(layer.close())
+            transport.close()
 
     def fail(self, reason: str) -> None:
         """Report everything that waits: nothing of it left."""
-        for data, flow in self._held:
+        for data, flow, _ in self._held:
             self._all.edge.unsent(data, flow, reason)
         self._held.clear()
         self._held_bytes = 0
@@ -115,48 +141,55 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; an incoming connection above the limits is aborted."""
         self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        flow, everyone = self.flow, self._all
         if self.incoming:
             peer = transport.get_extra_info("peername")
-            if not peer or not self._all.admit(peer[0]):  # no peer: gone before we looked
+            if not peer or not everyone.admit(peer[0]):  # no peer: gone before we looked
                 self._deaf = True
                 transport.abort()
                 return
-            self.flow.host, self.flow.port = peer[:2]
-        self._all.add(self)
-        held, self._held, self._held_bytes = self._held, deque(), 0
-        for data, flow in held:
-            self.send(data, flow)
+            flow.host, flow.port = peer[:2]
+        everyone.add(self)
+        if flow.transport == TCP:
+            self._open_up()
+            return
+        self._framer = self._layer = everyone.layer(flow, incoming=self.incoming)
+        self.partial_at = self.active_at = everyone.edge.clock()
+        self._put(self._layer.begin())
 
     def data_received(self, data: bytes) -> None:
         """Hand over the whole messages of one read, then flush."""
         transport = self._transport
         if self._deaf or transport is None:
             return
-        edge, flow, framer = self._all.edge, self.flow, self._framer
+        edge, framer = self._all.edge, self._framer
         self.active_at = now = edge.clock()
-        if self._held and not transport.get_write_buffer_size():
-            self._held.clear()
-            self._held_bytes = 0
+        if not self.heard and data[:1] == _TLS_HELLO and self._layer is None and not framer.pending:
+            self._lose(TlsError("TLS on a port without"), now)
+            return
         try:
             messages = framer.feed(data)
         except RemoteProtocolError as error:
-            edge.counters.framing_lost += 1
-            edge.receiver.broken(framer.pending, flow, error.reason, now)
-            edge.receiver.flush(now)
-            self._turn_deaf(transport)
+            self._lose(error, now)
             return
-        if framer.pongs:
+        layer = self._layer
+        if layer is not None:
+            self._tend(layer)
+        elif framer.pongs:
             edge.counters.keep_alives += framer.pongs
             transport.write(b"\r\n" * framer.pongs)
             framer.pongs = 0
+        if self._held and self._proven and not transport.get_write_buffer_size():
+            self._held.clear()
+            self._held_bytes = 0
         if messages:
             self.heard = True
             self._backlog.extend(messages)
             self._hand_over(now)
-            if self._backlog:
-                transport.pause_reading()
-                edge.loop.call_soon(self._go_on)
-                return
+        if self._backlog or (layer is not None and layer.more):
+            transport.pause_reading()
+            edge.loop.call_soon(self._go_on)
+            return
         if framer.lost is not None:
             self.data_received(b"")
             return
@@ -176,7 +209,8 @@ class Connection(asyncio.Protocol):
         transport, loop = self._transport, self._all.edge.loop
         if self._deaf or transport is None or transport.is_closing():
             return
-        self._hand_over(self._all.edge.clock())
+        if self._backlog:
+            self._hand_over(self._all.edge.clock())
         if self._backlog:
             loop.call_soon(self._go_on)
         else:
@@ -188,11 +222,86 @@ class Connection(asyncio.Protocol):
         """End; what the peer did not take is unsent."""
         self._all.remove(self)
         reason = self._reason or (error_text(exc) if exc is not None else None)
+        if not self.ready and not self.incoming:
+            reason = reason or "cannot connect: the peer closed during the TLS handshake"
+        if isinstance(self._layer, Secured) and self._layer.shaking and not self._deaf:
+            self._all.edge.counters.handshakes_failed += 1
         if reason is not None:
             self.fail(reason)
+        if self.opened is not None and not self.opened.done():
+            self.opened.set_result(None)
+        if self.ready and self.flow.web:
+            edge = self._all.edge
+            now = edge.clock()
+            edge.receiver.closed(self.flow, now)
+            edge.receiver.flush(now)
+
+    def _open_up(self) -> None:
+        """Now messages may go out."""
+        self.ready = True
+        self.partial_at = None
+        held, self._held, self._held_bytes = self._held, deque(), 0
+        for data, flow, _ in held:
+            self.send(data, flow)
+        if self.opened is not None and not self.opened.done():
+            self.opened.set_result(None)
+
+    def _tend(self, layer: Layer) -> None:
+        """Let a layer say what it has to, and hear what it has learnt."""
+        self._put(layer.output())
+        if layer.open and not self.ready:
+            self.flow.names = layer.names
+            self._all.verified(self)
+            self.heard = self.heard or self.flow.web  # that client may wait for calls
+            self._open_up()
+        self._proven = self._proven or layer.heard
+        self._all.edge.counters.keep_alives += layer.pongs
+        layer.pongs = 0
+
+    def _put(self, data: bytes) -> None:
+        """Write what is no message."""
+        transport = self._transport
+        if not data or transport is None or transport.is_closing():
+            return
+        transport.write(data)
+        if transport.get_write_buffer_size() > self._all.limits.unread_bytes:
+            self._give_up_reader()
+
+    def _give_up_reader(self) -> None:
+        self._all.edge.counters.slow_readers += 1
+        self.end("the peer does not read")
+
+    def _lose(self, error: RemoteProtocolError, now: float) -> None:
+        """Nothing more can be read: tell whom it concerns, and close."""
+        edge, transport = self._all.edge, self._transport
+        assert transport is not None
+        if isinstance(error, TlsError):
+            self._lose_tls(error.reason)
+            return
+        if isinstance(error, Refused):
+            edge.counters.websockets_refused += 1
+        elif not isinstance(error, Closed):
+            edge.counters.framing_lost += 1
+            if not self.flow.web:  # there the close frame is the answer
+                edge.receiver.broken(self._framer.pending, self.flow, error.reason, now)
+                edge.receiver.flush(now)
+        self._turn_deaf(transport)
+
+    def _lose_tls(self, reason: str) -> None:
+        assert self._transport is not None
+        if not self.ready or not self._proven or self._layer is None:
+            self._all.edge.counters.handshakes_failed += 1
+            reason = reason if self.incoming else f"cannot connect: {reason}"
+        self._reason = self._reason or reason
+        self._deaf = True
+        if self._layer is not None:
+            self._transport.write(self._layer.output() + self._layer.close())  # an alert
+        self._transport.close()
 
     def _turn_deaf(self, transport: asyncio.Transport) -> None:
         self._deaf = True
         if not transport.is_closing():
+            if self._layer is not None:
+                transport.write(self._layer.output() + self._layer.close())
             transport.write_eof()
             self._all.edge.loop.call_later(LINGER_S, transport.abort)

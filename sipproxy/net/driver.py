@@ -99,6 +99,11 @@ class Driver:
         if self._engine is not None:
             self._guarded(self._take, self._engine, data, flow, now)
 
+    def closed(self, flow: Flow, now: float) -> None:
+        """A connection is gone."""
+        if self._engine is not None:
+            self._guarded(self._engine.closed, flow, now)
+
     def flush(self, now: float) -> None:
         """Let out what has gathered, until nothing more comes of it."""
         engine = self._engine

@@ -6,6 +6,7 @@
     transport given              SRV of that transport, else A and AAAA
     neither                      NAPTR, else SRV of UDP, then of TCP, else A and AAAA
 
+By TLS the port is 5061, and without a named transport NAPTR alone leads there, if we can (`Resolver.tls`).
 The first transport that has a target is taken; its targets come in the order of RFC 2782. A server that does
 not answer counts as one that knows nothing, so that a lost NAPTR costs no call. Search domains are not used.
 """
@@ -21,16 +22,16 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from ..errors import SipProxyError
-from ..sip.flow import TCP, UDP
+from ..sip.flow import DEFAULT_PORT, TCP, TLS, UDP
 from .hosts import HostsFile
 from .questions import Pointer, Questions, Record, Service, canonical
 
-PORT: Final = 5060
 LOOKUP_S: Final = 5.0  # for all questions of one lookup, unless the caller has a deadline
 TARGETS: Final = 16  # of one SRV set that are looked up
 
-_LABEL: Final = {UDP: "_sip._udp", TCP: "_sip._tcp"}
-_SERVICE: Final = {"SIP+D2U": UDP, "SIP+D2T": TCP}
+_LABEL: Final = {UDP: "_sip._udp", TCP: "_sip._tcp", TLS: "_sips._tcp"}
+_UNNAMED: Final = (UDP, TCP)  # what a `sip:` URI means that names none, in this order
+_SERVICE: Final = {"SIP+D2U": UDP, "SIP+D2T": TCP, "SIPS+D2T": TLS}
 
 
 class ResolveError(SipProxyError):
@@ -47,7 +48,9 @@ class Target:
 
 
 class Resolver:
-    """Looks hosts up. `ipv4` and `ipv6` say which addresses are of use: those that we have a listener for."""
+    """Looks hosts up. `ipv4` and `ipv6` say which addresses are of use: those that we have a listener for.
+    `tls` says whether a domain may choose TLS for us; who asks for TLS by name gets it anyway.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Resolver:
     ) -> None:
         self.ipv4 = True
         self.ipv6 = True
+        self.tls = False
         self.rng = rng or random.Random()
         self.hosts = hosts or HostsFile()
         self.questions = Questions(clock)
@@ -120,21 +124,23 @@ class _Lookup:
             if self._withdrawn:
                 self.why = "the domain offers no such service"
                 return []
-        return await self._addresses(self._name, self._transport or UDP, PORT if port is None else port)
+        transport = self._transport or UDP
+        return await self._addresses(self._name, transport, DEFAULT_PORT[transport] if port is None else port)
 
     async def _services(self) -> AsyncIterator[tuple[str, str]]:
         """Yield transports and the names of their SRV records, the preferred one first (section 4.1)."""
-        names = {transport: f"{label}.{self._name}" for transport, label in _LABEL.items()}
         if self._transport is not None:
-            yield self._transport, names[self._transport]
+            yield self._transport, f"{_LABEL[self._transport]}.{self._name}"
             return
+        names = {transport: f"{_LABEL[transport]}.{self._name}" for transport in _UNNAMED}
         # All at once: one round trip instead of three, and one wait for a server that does not know NAPTR.
         pointers, *_ = await asyncio.gather(
             self._ask(self._name, "NAPTR"), *(self._ask(name, "SRV") for name in names.values())
         )
         for pointer in sorted(each for each in pointers if isinstance(each, Pointer)):
-            if pointer.flags == "S" and pointer.service in _SERVICE:
-                yield _SERVICE[pointer.service], pointer.replacement
+            transport = _SERVICE.get(pointer.service)
+            if pointer.flags == "S" and transport is not None and (transport != TLS or self._resolver.tls):
+                yield transport, pointer.replacement
         for transport, name in names.items():
             yield transport, name
 
@@ -177,7 +183,8 @@ def numeric(host: str, port: int | None, transport: str | None) -> Target | None
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return Target(transport or UDP, str(address), PORT if port is None else port)
+    transport = transport or UDP
+    return Target(transport, str(address), DEFAULT_PORT[transport] if port is None else port)
 
 
 def in_order(services: Iterable[Service], rng: random.Random) -> Iterator[Service]:

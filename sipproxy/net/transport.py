@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Final
 
-from ..errors import StartError
-from ..sip.flow import TCP, UDP, Flow, Listener, join_host
+from ..errors import ConfigurationError, StartError
+from ..sip.flow import TCP, TLS, UDP, WS, WSS, Flow, Listener, join_host
 from . import Counters, Edge, Receiver, error_text, tcp, udp
-from .connection import TcpLimits
+from .certificates import OwnCertificate
+from .limits import TcpLimits
+from .settings import TlsSettings, WebSocketSettings
 from .tcp import Connections
+from .tls import Tls
 from .udp import UdpSocket
 
 __all__ = ["Counters", "Receiver", "TcpLimits", "Transports"]
@@ -29,7 +32,7 @@ _REASONS: Final = {
     errno.EADDRNOTAVAIL: "not an address of this machine",
     errno.EACCES: "not permitted (a port below 1024 needs CAP_NET_BIND_SERVICE)",
 }
-_BIND: Final = {UDP: udp.bind, TCP: tcp.bind}
+_BIND: Final = {UDP: udp.bind, TCP: tcp.bind, TLS: tcp.bind, WS: tcp.bind, WSS: tcp.bind}
 _LITERALS: Final = 4096  # addresses known to be such
 # From documentation's address blocks (RFC 5737, RFC 3849): to find the way out, nothing is sent there.
 _ELSEWHERE: Final = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
@@ -39,13 +42,14 @@ _LOOPBACK: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 class Transports:
     """All sockets of one proxy."""
 
-    __slots__ = ("_connections", "_edge", "_literals", "_sockets", "counters", "listeners")
+    __slots__ = ("_connections", "_edge", "_literals", "_sockets", "_tls", "counters", "listeners")
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
         self.counters = Counters()
         self._edge: Edge | None = None
         self._connections: Connections | None = None
+        self._tls: Tls | None = None
         self._sockets: list[UdpSocket | None] = []  # by listener; None where it is not UDP
         self._literals: set[str] = set()
 
@@ -58,17 +62,30 @@ class Transports:
         clock: Callable[[], float] = time.monotonic,
         message_limit: int = 65535,
         tcp_limits: TcpLimits | None = None,
+        tls: TlsSettings | None = None,
+        websocket: WebSocketSettings | None = None,
     ) -> None:
-        """Open every (transport, host, port). All of them or none: StartError names the one that fails."""
+        """Open every (transport, host, port). All of them or none: StartError names the one that fails,
+        ConfigurationError the certificates that do.
+        """
+        listen = [*listen]
+        secured = (name for each in listen if (name := _shown(*each)).startswith(("tls:", "wss:")))
+        self._tls = Tls(tls or TlsSettings(), listening=next(secured, None))
         edge = self._edge = Edge(receiver, clock, self.counters, message_limit=message_limit)
-        connections = self._connections = Connections(edge, self._source_for, tcp_limits)
+        connections = self._connections = Connections(
+            edge,
+            self._source_for,
+            limits=tcp_limits,
+            tls=self._tls,
+            websocket=websocket or WebSocketSettings(),
+        )
         self.listeners.clear()
         bound: list[socket.socket] = []
         try:
             for transport, host, port in listen:
                 bound.append(await self._bind(transport.upper(), host, port, edge, advertise))
             for sock, listener in zip(bound, self.listeners, strict=True):
-                if listener.transport == TCP:
+                if listener.transport != UDP:
                     await connections.listen(sock, listener)
         except BaseException:
             await self.close()
@@ -80,6 +97,29 @@ class Transports:
             UdpSocket(sock, listener, edge) if listener.transport == UDP else None
             for sock, listener in zip(bound, self.listeners, strict=True)
         ]
+
+    def reload(self, tls: TlsSettings) -> None:
+        """Shake hands by these from now on; connections that are open stay as they are. Raises
+        ConfigurationError with every fault, and leaves all as it was.
+        """
+        secured = (repr(each) for each in self.listeners if each.transport in (TLS, WSS))
+        renewed = Tls(tls, listening=next(secured, None))
+        faults = renewed.faults()
+        if faults:
+            raise ConfigurationError(faults)
+        self._tls = renewed
+        if self._connections is not None:
+            self._connections.tls = renewed
+
+    @property
+    def certificates(self) -> list[OwnCertificate]:
+        """What we show, the default one first."""
+        return self._tls.certificates if self._tls is not None else []
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the operator should know of `tls`; after `open`, and after each `reload`."""
+        return self._tls.warnings if self._tls is not None else []
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Send one message to where the flow leads, from its listener where that fits."""
@@ -96,7 +136,7 @@ class Transports:
                 edge.unsent(data, flow, f"no UDP listener for {'IPv6' if ':' in flow.host else 'IPv4'}")
             else:
                 sock.send(data, flow)
-        elif flow.transport == TCP:
+        elif flow.transport in _BIND:
             connections.send(data, flow)
         else:
             edge.unsent(data, flow, f"no such transport: {flow.transport}")
@@ -125,7 +165,7 @@ class Transports:
     async def _bind(
         self, transport: str, host: str, port: int, edge: Edge, advertise: str | None
     ) -> socket.socket:
-        name = f"{transport.lower()}:{join_host(host, port)}"
+        name = _shown(transport, host, port)
         if transport not in _BIND:
             raise StartError(f"cannot listen on {name}: no such transport")
         if not 0 <= port < 65536:
@@ -172,6 +212,10 @@ class Transports:
             self._literals.clear()
         self._literals.add(host)
         return True
+
+
+def _shown(transport: str, host: str, port: int) -> str:
+    return f"{transport.lower()}:{join_host(host, port)}"
 
 
 def primary_address(family: int) -> str:

@@ -39,6 +39,7 @@ class Timer(IntEnum):
     GIVE_UP = 26  # a cancelled INVITE got no final response (RFC 3261 section 9.1)
     PROBE = 27  # next OPTIONS to a trunk
     FORGET = 28  # something kept for a while
+    GONE = 30  # a browser has not come back
     GLARE = 29  # a re-INVITE of ours that met another one is tried again
 
 

@@ -203,6 +203,14 @@ class Core:
         self.engine.receive(data, Flow(*source, stream, index, names=self._names(source)), self.world.now)
         self._pump()
 
+    def disconnects(self, name: str) -> None:
+        """Somebody's connections to the proxy close, and the network tells."""
+        for number, ends in list(self.network.streams.items()):
+            far = next((end for end in ends if self.network.name_of(end) == name), None)
+            if far is not None:
+                self.network.cut(number)
+                self.do(partial(self.engine.closed, Flow(*far, number)))
+
     def _names(self, source: Place) -> tuple[str, ...]:
         return self.certificates.get(source[1], ()) if source[0] == TLS else ()
 

@@ -136,3 +136,39 @@ def test_the_callees_other_phone_takes_over(make_lab: MakeLab) -> None:
     assert desk.got("INVITE").header("Replaces")
     assert desk.got("INVITE").trace_id == desk.trace_id
     other.hangs_up()
+
+
+def test_its_tab_is_closed_while_it_rings(make_lab: MakeLab) -> None:
+    """It gives its INVITE up by itself when the connection goes, and nobody can send CANCEL for it."""
+    lab, desk, (bob,) = desk_and(make_lab, "bob")
+    desk.calls("bob")
+    bob.rings()
+    desk.dead = True
+    lab.disconnects("desk")
+    lab.settle()
+    assert bob.got("CANCEL").header("Reason") == 'SIP;cause=408;text="Connection lost"'
+    lab.run(40.0)
+    assert not lab.engine.calls
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_its_connection_is_lost_in_a_call(make_lab: MakeLab, back: bool) -> None:
+    lab, desk, (bob,) = desk_and(make_lab, "bob")
+    desk.calls("bob")
+    bob.answers()
+    lab.disconnects("desk")
+    lab.run(50.0)
+    assert not bob.all("BYE")
+    if back:
+        desk.sends("INFO")
+        lab.run(60.0)
+        assert lab.engine.calls == 1
+        desk.hangs_up()
+    else:
+        desk.dead = True
+        lab.run(15.0)
+        ends = [span.attributes["sip.dialog.end"] for span in lab.spans if span.name == "dialog"]
+        assert ends == ["timeout", "timeout"]
+    assert bob.got("BYE")
+    lab.run(40.0)
+    assert not lab.engine.calls

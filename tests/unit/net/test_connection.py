@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-from sipproxy.net.connection import AT_ONCE, TcpLimits
+from sipproxy.net.connection import AT_ONCE
+from sipproxy.net.limits import TcpLimits
 from sipproxy.net.transport import Transports
 from sipproxy.sip.flow import TCP, Flow
 from tests.unit.net.support import (

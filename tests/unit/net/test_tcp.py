@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from sipproxy.net.connection import TcpLimits
+from sipproxy.net.limits import TcpLimits
 from sipproxy.net.transport import Transports
 from sipproxy.sip.flow import TCP, Flow
 from tests.unit.net.support import (
