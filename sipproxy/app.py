@@ -18,6 +18,7 @@ from .b2bua.routing import Router
 from .cli.commands import add_commands
 from .config import Loaded, describe, read
 from .errors import ConfigurationError, RemoteProtocolError, SipProxyError
+from .probe.command import add_probe
 from .serve import Server
 from .sip.uri import Uri
 from .telemetry.otlp import Outlet, targets
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         "--once", action="store_true", help="end after the call instead of running until Ctrl-C"
     )
     add_commands(add)
+    add_probe(add)
     add("version", _version, "Print the version.", "sipproxy version", file="")
     return parser
 

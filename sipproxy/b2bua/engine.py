@@ -166,7 +166,7 @@ class Engine:
         if trunk is not None:
             self.shared.count(what, trunk.name)
         else:
-            self.shared.count(what, peer="" if flow is None else flow.host)
+            self.shared.count(what, peer=flow.host if flow is not None and what == "malformed" else "")
 
     def requested(self, tx: ServerTransaction, request: Request, now: float) -> None:
         """A new request."""
@@ -339,7 +339,8 @@ class Engine:
         """An ACK for a 2xx of ours; any other is a stray one."""
         leg = self.shared.legs.get(f"{ack.to_tag} {ack.from_tag}")
         if leg is None or leg.dialog.call_id != ack.call_id:
-            self.shared.count("stray_ack")
+            if self.shared.router.trunk_of(flow) is not None:  # a stranger's is for the 403 that it got
+                self.count("stray_ack", flow)
             return
         answer = leg.answer
         cseq = ack.headers.first(CSEQ)

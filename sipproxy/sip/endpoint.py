@@ -118,23 +118,23 @@ class Endpoint:
             if isinstance(message, Request):
                 self._receive_request(message, flow, now)
             else:
-                self._receive_response(message, now)
+                self._receive_response(message, flow, now)
         except RemoteProtocolError as fault:
             self._user.count("malformed", flow)
             if isinstance(message, Request):
                 self._refuse(message, fault, flow)
 
-    def _receive_response(self, response: Response, now: float) -> None:
+    def _receive_response(self, response: Response, flow: Flow, now: float) -> None:
         check_response(response)
         top = response.headers.text("via") or ""
         if response.headers.keys.count("via") > 1 or "," in top:  # misrouted (RFC 3261 section 8.1.3.3)
-            self._user.count("stray_response")
+            self._user.count("stray_response", flow)
             return
         via, cseq = response.headers.first(VIA), response.headers.first(CSEQ)
         assert via is not None and cseq is not None
         tx = self._clients.get(f"{via.branch} {cseq.method}")
         if tx is None:
-            self._user.count("stray_response")
+            self._user.count("stray_response", flow)
             return
         faults = faults_of(response)
         if faults:
@@ -326,7 +326,7 @@ class Endpoint:
         """The transport could not deliver bytes of ours. A request may have a second way."""
         tx = self._clients.get(client_key(data))
         if tx is None or tx.state > State.TRYING:
-            self._user.count("unsent")
+            self._user.count("unsent", flow)
             return
         if tx.otherwise is not None and self._send_otherwise(tx, tx.otherwise, now):
             return
