@@ -27,7 +27,7 @@ def calls(settings: Settings, *, url: str | None, follow: bool, as_json: bool) -
     if follow:
         _follow(client, terminal, as_json=as_json)
         return
-    found = client.get("calls")["calls"]
+    found = [*client.get("calls")["calls"]]
     if as_json:
         for call in found:
             terminal.json(call)

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
@@ -84,7 +85,7 @@ class Client:
                 told = json.loads(response.read(_MOST_BYTES))
             except (OSError, http.client.HTTPException) as error:
                 raise NoProxyError(f"{self.url} answers no longer: {_reason(error)}") from None
-            except ValueError:
+            except (ValueError, RecursionError):  # no JSON, or lists in lists without end
                 told = None
         if not isinstance(told, dict):
             raise SipProxyError(f"what answers at {self.url} is no sipproxy")
@@ -144,6 +145,15 @@ def client_of(
     if not good:
         raise ConfigurationError([f"{clean(url)!r} is no address of a proxy, such as http://127.0.0.1:8060"])
     return Client(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", token)
+
+
+@contextmanager
+def understood(url: str) -> Iterator[None]:
+    """Whatever is made of an answer: one of another shape is somebody else's, or of another version."""
+    try:
+        yield
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, ArithmeticError, RecursionError):
+        raise SipProxyError(f"what answers at {url} is no sipproxy of this version") from None
 
 
 class _NoRedirects(HTTPRedirectHandler):

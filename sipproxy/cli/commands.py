@@ -77,17 +77,21 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _trace(options: argparse.Namespace) -> int:
+    from .client import understood
     from .trace import trace
 
     settings = _settings(options)
-    return _quietly(lambda: trace(options.id, settings, url=options.url, as_json=options.json))
+    with understood(options.url or str(settings.admin.listen)):
+        return _quietly(lambda: trace(options.id, settings, url=options.url, as_json=options.json))
 
 
 def _calls(options: argparse.Namespace) -> int:
     from .calls import calls
+    from .client import understood
 
     settings = _settings(options)
-    return _quietly(lambda: calls(settings, url=options.url, follow=options.follow, as_json=options.json))
+    with understood(options.url or str(settings.admin.listen)):
+        return _quietly(lambda: calls(settings, url=options.url, follow=options.follow, as_json=options.json))
 
 
 def _replay(options: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ one is read: so after a crash the last batch at most is sent twice.
 from __future__ import annotations
 
 import contextlib
-import marshal
 import os
 import sqlite3
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..telemetry.encode import Envelope
+from .bundle import unbundle
 
 MOST_REFUSED = 10_000  # spans set aside that are kept, of all destinations
 _BUSY_S = 5.0
@@ -120,7 +120,7 @@ class Cursor:
                 full = spans_upto - before.spans > most or bytes_upto - before.bytes > room
                 if origin is not None and (full or made_by != origin):
                     break
-                spans += _spans(data)
+                spans += unbundle(data)
                 origin, after = made_by, Spot(row, spans_upto, bytes_upto)
         if origin is None:
             return None
@@ -204,14 +204,6 @@ class Cursor:
                 "DELETE FROM outbox_refused WHERE id <= (SELECT max(id) FROM outbox_refused) - ?",
                 (MOST_REFUSED,),
             )
-
-
-def _spans(data: bytes) -> list[bytes]:
-    try:
-        found = marshal.loads(data)
-    except (EOFError, TypeError, ValueError):
-        return []
-    return found if isinstance(found, list) else []
 
 
 @contextlib.contextmanager

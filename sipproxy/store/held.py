@@ -8,7 +8,6 @@ kept        a strong reason, for the first time: what is linked with it is kept 
 
 from __future__ import annotations
 
-import marshal
 import sqlite3
 import time
 from collections import defaultdict
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..telemetry.encode import encode_span
 from ..telemetry.record import SpanRecord
 from ..telemetry.settings import KeepSettings
+from .bundle import bundle, unbundle
 from .tail import LINKED, MOST_HELD, STRONG, Tail, touched
 
 UNDECIDED, KEPT, DROPPED = 0, 1, 2
@@ -126,7 +126,7 @@ class Held:
         if found | reasons:
             self._leave(origin, spans)
             return
-        data = marshal.dumps(spans)
+        data = bundle(spans)
         self._sql.execute(
             "INSERT INTO outbox_held (call, origin, spans, data) VALUES (?, ?, ?, ?)",
             (call, origin, len(spans), data),
@@ -155,7 +155,7 @@ class Held:
             "SELECT origin, data FROM outbox_held WHERE call = ? ORDER BY id", (call,)
         ).fetchall()
         for origin, data in held:
-            self._leave(origin, marshal.loads(data))
+            self._leave(origin, unbundle(data))
         self._settle(call, KEPT, before | reasons)
         if reasons & STRONG and not before & STRONG:
             linked = self._sql.execute(

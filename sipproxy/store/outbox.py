@@ -11,7 +11,6 @@ nothing wrong behind. `cursor.py` is the side of those who send.
 
 from __future__ import annotations
 
-import marshal
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from ..telemetry.otlp import targets
 from ..telemetry.record import SpanRecord
 from ..telemetry.resource import envelope_for
 from ..telemetry.settings import KeepSettings, TracingSettings
+from .bundle import bundle
 from .held import TABLES as HELD_TABLES
 from .held import Held
 from .settings import StoreSettings
@@ -118,7 +118,7 @@ class Outbox:
         """In rows of what fits into one request."""
         newest, spans_upto, bytes_upto = self._newest()
         for row in rows_of(spans, self._most, ROW_BYTES):
-            data = marshal.dumps(row)
+            data = bundle(row)
             spans_upto += len(row)
             bytes_upto += len(data)
             newest += 1

@@ -119,6 +119,22 @@ def test_something_else_that_answers_is_told_as_that(answer: bytes) -> None:
         assert len(heard) == 1
 
 
+@pytest.mark.parametrize("command", [("calls",), ("trace", "abc")])
+@pytest.mark.parametrize(
+    "body",
+    [b'{"calls": null}', b'{"calls": [1, null, {}]}', b'{"calls": NaN}', b"[" * 100_000, b'{"spans": []}'],
+)
+def test_json_of_another_shape_is_told_in_one_line(
+    command: tuple[str, ...], body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with answering(answer) as (url, _):
+        assert run(*command, "--url", url) == 1
+    told = capsys.readouterr().err
+    assert "is no sipproxy" in told
+    assert told.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "stream", ["event: calls\nid: x\ndata: {}\n\n", "event: calls\ndata: {\n\n", "event: state\n\n"]
 )

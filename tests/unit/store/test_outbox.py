@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import marshal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sipproxy.store.bundle import bundle
 from sipproxy.store.cursor import Cursor
 from sipproxy.store.outbox import rows_of
 from sipproxy.telemetry.record import PARENT_IS_REMOTE
@@ -350,7 +350,7 @@ def test_what_is_set_aside_is_kept_with_its_reason(keeper: Keeper, file: Path) -
 def test_a_row_that_cannot_be_read_holds_up_nothing(file: Path) -> None:
     keeper = Keeper(file, batch=2)
     keeper.add(spans(range(8)))
-    damaged = [b"", b"no marshal at all", marshal.dumps(7)]
+    damaged = [b"", b"no spans at all", bundle([b"a", b"b"])[:-1] + b"c"]
     for row, data in enumerate(damaged, 2):
         keeper.sql.execute("UPDATE outbox_rows SET data = ? WHERE id = ?", (data, row))
     cursor = Cursor(file, "main")
