@@ -22,6 +22,7 @@ INDEX_BITS = 8  # of a message's number: which of its row it is
 _IN_ROW = 64
 _VALUES = 13  # of a message in its row
 _MOST_WAITING = 2000
+MOST_OF_ONE = 5000  # of one call: whoever knows its Call-ID can send more, and nobody reads as many
 _SLACK_NS = 2_000_000  # by which a message may be older than the call it begins
 
 Row = tuple[int, int, bytes, bytes | None]  # call, count, data, raw
@@ -46,6 +47,7 @@ class Ladders:
         self._raw = raw
         self._calls: dict[int, list[tuple[int, int]]] = {}  # by key: when a call began, its number
         self._known: dict[int, tuple[int, tuple[int, ...]]] = {}  # by number: when it began, its keys
+        self._stored: dict[int, int] = {}  # by number: messages
         self._waiting: list[Message] = []
         self._seen = 0  # messages: those of one moment stay in their order, also across calls
 
@@ -55,7 +57,9 @@ class Ladders:
             began_ns, keys = self._known.get(call.number, (call.began_ns, ()))
             if began_ns == call.began_ns and keys == call.call_keys:
                 continue
+            stored = self._stored.get(call.number, 0)
             self.forget([call])
+            self._stored[call.number] = stored
             for key in call.call_keys:
                 insort(self._calls.setdefault(key, []), (call.began_ns, call.number))
             self._known[call.number] = call.began_ns, call.call_keys
@@ -64,6 +68,7 @@ class Ladders:
         """Nothing more will come for these."""
         for call in calls:
             began_ns, keys = self._known.pop(call.number, (0, ()))
+            self._stored.pop(call.number, None)
             for key in keys:
                 entries = self._calls[key]
                 del entries[bisect_left(entries, (began_ns, call.number))]
@@ -85,6 +90,9 @@ class Ladders:
                     waiting.append(message)
                 continue
             number, key = owner
+            if self._stored.get(number, 0) + len(found.get(number, ())) >= MOST_OF_ONE:
+                dropped += 1
+                continue
             read = self._wire.read(message.data)
             if read is None:
                 unreadable += 1
@@ -97,6 +105,9 @@ class Ladders:
 
     def wrote(self, prepared: Prepared) -> None:
         """It is in the store."""
+        for number, count, _, _ in prepared.rows:
+            if number in self._known:
+                self._stored[number] = self._stored.get(number, 0) + count
         self._waiting = prepared.waiting
 
     def _owner(self, message: Message) -> tuple[int, int] | None:

@@ -6,7 +6,9 @@ import itertools
 import sqlite3
 from pathlib import Path
 
-from sipproxy.store import StoredMessage
+import pytest
+
+from sipproxy.store import StoredMessage, ladders
 from sipproxy.store.settings import StoreSettings
 from sipproxy.store.summary import CallSummary
 from sipproxy.telemetry.record import SpanRecord
@@ -199,6 +201,19 @@ def test_many_messages_in_one_parcel(worker: Worker, observer: Observer) -> None
     observer.stores(worker(call.arrives(), messages=seen))
     assert [m.cseq for m in messages(observer, call)] == [*range(8, 208)]
     assert len({m.n for m in messages(observer, call)}) == 200
+
+
+def test_no_call_has_more_than_anybody_reads(
+    worker: Worker, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever knows a Call-ID can send messages with it."""
+    monkeypatch.setattr(ladders, "MOST_OF_ONE", 10)
+    call = Call()
+    for first in (0, 6):
+        seen = [message(1.0, "INFO", call.request.call_id, number) for number in range(first, first + 6)]
+        observer.stores(worker(call.arrives() if not first else [], messages=seen))
+    assert [m.cseq for m in messages(observer, call)] == [*range(10)]
+    assert observer.keeper.figures()["strangers"] == 2
 
 
 def test_a_commit_that_fails_neither_loses_nor_doubles_messages(tmp_path: Path, worker: Worker) -> None:
