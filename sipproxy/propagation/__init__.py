@@ -3,10 +3,11 @@
 A voice bot that takes a call reads the context from the INVITE, and makes its own requests part of the
 same trace:
 
-    >>> from sipproxy.propagation import extract, inject
+    >>> from sipproxy.propagation import extract, extract_call, inject
     >>> invite = {
     ...     "Call-ID": "a84b4c76e66710",
     ...     "X-Traceparent": "00-4bf92f3577f34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ...     "X-Interaction-ID": "visit-7f3a-2",
     ... }
     >>> context = extract(invite)
     >>> context.trace_id, context.sampled
@@ -15,12 +16,19 @@ same trace:
     >>> inject(request, context, span_id="53995c3f42cd8ad8")
     >>> request["traceparent"]
     '00-4bf92f3577f34da6a3ce929d0e0e4736-53995c3f42cd8ad8-01'
+
+`extract_call` also reads what travels beside it: baggage, the customer interaction, and the trace that a
+transfer came from. What it found goes on in a request of one's own:
+
+    >>> call = extract_call(invite)
+    >>> call.interaction_id, call.carrier
+    ('visit-7f3a-2', 'x-traceparent')
+    >>> inject(request, call.parent, interaction_id=call.interaction_id, baggage=call.baggage)
+    >>> request["X-Interaction-ID"], request["baggage"]
+    ('visit-7f3a-2', 'interaction.id=visit-7f3a-2')
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any
 
 from .carriers import CONTEXT_HEADERS, Found, Values, extract_sip, strip_pai
 from .context import (
@@ -33,6 +41,7 @@ from .context import (
     parse_traceparent,
     parse_tracestate,
 )
+from .library import CallContext, extract, extract_call, inject
 from .settings import Accept, Carrier, PropagationSettings, TrunkTrace
 from .writing import (
     add_baggage,
@@ -46,6 +55,7 @@ from .writing import (
 __all__ = [
     "CONTEXT_HEADERS",
     "Accept",
+    "CallContext",
     "Carrier",
     "Found",
     "Previous",
@@ -56,6 +66,7 @@ __all__ = [
     "Values",
     "add_baggage",
     "extract",
+    "extract_call",
     "extract_sip",
     "inject",
     "is_span_id",
@@ -70,33 +81,3 @@ __all__ = [
     "write_baggage",
     "write_sip",
 ]
-
-_DEFAULTS = TrunkTrace()
-_REPLACED = CONTEXT_HEADERS - {"previous-trace-id", "baggage"}
-
-
-def extract(headers: Mapping[str, str | list[str]] | Iterable[tuple[str, str]]) -> TraceContext | None:
-    """Read the context of a message from its headers, whatever the case of their names."""
-    rows: dict[str, list[str]] = {}
-    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-        rows.setdefault(name.lower(), []).extend([value] if isinstance(value, str) else value)
-    return extract_sip(lambda name: rows.get(name, []), _DEFAULTS).context
-
-
-def inject(
-    headers: MutableMapping[str, Any],
-    context: TraceContext,
-    *,
-    span_id: str = "",
-    send: tuple[Carrier, ...] = _DEFAULTS.send,
-) -> None:
-    """Write the context into a message's headers in place of any that was there.
-
-    `span_id` is the span that sends the message; without it the context goes on as it is.
-    """
-    if span_id and not is_span_id(span_id):
-        raise ValueError(f"span_id {span_id!r} is not 16 lower-case hex digits")
-    for name in [name for name in headers if name.lower() in _REPLACED]:
-        del headers[name]
-    rows, _ = write_sip(context.child(span_id) if span_id else context, send)
-    headers.update(rows)

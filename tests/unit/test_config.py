@@ -19,6 +19,7 @@ from sipproxy.settings_index import NOT_YET, settings_of
 from sipproxy.telemetry.settings import Compression, Exporter, Mask, Protocol, TracingSettings
 
 ROOT = Path(__file__).parents[2]
+NO_SOURCE = "is not an address, CIDR, address:port, transport[:CIDR] or name in a certificate"
 
 Load = Callable[[str], Settings]
 Faults = Callable[[str], list[str]]
@@ -392,17 +393,17 @@ TRUNK_FAULTS = [
     ("address: h;lr", "address: unknown parameter 'lr', known is transport"),
     (
         "match: [10.0.0.0/33]",
-        "match[0]: '10.0.0.0/33' is not an address, CIDR, address:port, transport[:CIDR] or name in a certificate",
+        f"match[0]: '10.0.0.0/33' {NO_SOURCE}",
     ),
     (
         "match: [sbc_1.example]",
-        "match[0]: 'sbc_1.example' is not an address, CIDR, address:port, transport[:CIDR] or name in a certificate",
+        f"match[0]: 'sbc_1.example' {NO_SOURCE}",
     ),
     ("tls_name: '*.example'", "tls_name: '*.example' is not a domain name"),
     ("address: h;transport=wss", "address: a WebSocket client connects to us: leave the address out"),
     (
         "match: [10.0.0.0/8:5060]",
-        "match[0]: '10.0.0.0/8:5060' is not an address, CIDR, address:port, transport[:CIDR] or name in a certificate",
+        f"match[0]: '10.0.0.0/8:5060' {NO_SOURCE}",
     ),
     (
         "match: [10.1.0.0/8]",
