@@ -1,4 +1,4 @@
-"""What one value of the configuration file alone cannot tell: names that must be there, values that belong together.
+"""What no value of the configuration file can tell alone: names that must be there, values that go together.
 
 `tree` is the file as YAML has it: what is of the wrong type in it has its fault already, and is passed over.
 """

@@ -1,7 +1,7 @@
 """How the tests are shared out between the processes that run them (`make test` starts two).
 
-A module's tests stay together, since what it starts it starts once; only the stories of SIPp, which are many and
-mostly wait, are dealt out one by one. What measures time or memory has the machine to itself: it is `alone`.
+A module's tests stay together, since what it starts it starts once; only the stories of SIPp, which are many
+and mostly wait, are dealt out one by one. What measures has the machine to itself: it is marked `alone`.
 """
 
 from __future__ import annotations

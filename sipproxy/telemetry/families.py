@@ -203,7 +203,7 @@ FAMILIES = (
     _gauge("sipproxy_trunk_up", "1; 0 while OPTIONS finds the trunk down.", _TRUNK),
     _gauge(
         "sip_peer_rtt_seconds",
-        "The round trip to a trunk, by OPTIONS and 100 Trying: the network's share. None is known until then.",
+        "The round trip to a trunk, by OPTIONS and 100 Trying: the network's share. None until it is known.",
         _TRUNK,
     ),
     _gauge("sipproxy_start_time_seconds", "When the signalling process began, as Unix time."),
