@@ -53,6 +53,8 @@ class Book(Protocol):
 
     def openings(self) -> Iterator[SpanRecord]: ...
 
+    def going(self) -> list[Note]: ...
+
 
 class Tap(Protocol):
     """SIP messages that were sent and received."""
@@ -274,6 +276,10 @@ class Handover:
         settled_by, openings = self._number, self._book.openings()
         while some := [*islice(openings, _SLICE)]:
             if payload := self._packed(Parcel(some, [], [], [])):
+                yield frame(PARCEL, 0, payload)
+        going = self._book.going()
+        for start in range(0, len(going), _SLICE):
+            if payload := self._packed(Parcel([], [], going[start : start + _SLICE], [])):
                 yield frame(PARCEL, 0, payload)
         self._settled_by = settled_by
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from .record import SpanRecord
 
-RINGING, OVER = "ringing", "over"
+RINGING, GOING, OVER = "ringing", "going", "over"
 
-Note = tuple[str, str, int]  # RINGING or OVER, the root's span id, when in ns since 1970
+Note = tuple[str, str, int]  # one of these, the root's span id, when in ns since 1970
 
 
 class Message(NamedTuple):

@@ -62,7 +62,7 @@ from .describe import (
 )
 from .ending import conclude, end_dialog, end_transfer, give_up
 from .masking import Masker
-from .parcel import OVER, RINGING, Note
+from .parcel import GOING, OVER, RINGING, Note
 from .record import CLIENT, INTERNAL, SERVER, OpenCall, OpenSpan, SpanRecord
 
 _PATIENCE_S = 40.0  # how long a forgotten call's open span may still be told of: 64*T1 and some
@@ -143,6 +143,11 @@ class SpanBook:
             span = self._open.get(span_id)
             if span is not None:
                 yield span.opening()
+
+    def going(self) -> list[Note]:
+        """Calls that go on although none of their spans is open just now."""
+        at = self._sent_at
+        return [(GOING, root_id, call.ns(at)) for root_id, call in self._calls.items() if not call.open]
 
     def close_all(self, now: float, end: str = "shutdown") -> list[SpanRecord]:
         """End everything that is open: dialogs say why, of a transfer nobody knows the outcome."""

@@ -75,6 +75,7 @@ class Book:
         self.opened: list[SpanRecord] = []
         self.notes: list[Note] = []
         self.open: list[SpanRecord] = []
+        self.still_going: list[Note] = []
 
     def begins(self, *numbers: int) -> None:
         for number in numbers:
@@ -91,6 +92,9 @@ class Book:
 
     def openings(self) -> Iterator[SpanRecord]:
         yield from [*self.open]
+
+    def going(self) -> list[Note]:
+        return [*self.still_going]
 
 
 class Tap:

@@ -273,6 +273,7 @@ def test_after_spans_were_dropped_it_is_told_again_what_is_open(run: Run) -> Non
             observer = it.attached()
             await observer.greeted()
             it.book.begins(7)
+            it.book.still_going = [("going", "f" * 16, 5)]
             for number in range(1000):
                 it.handover.put([record(number)])
                 it.handover.flush()
@@ -280,8 +281,14 @@ def test_after_spans_were_dropped_it_is_told_again_what_is_open(run: Run) -> Non
 
             await observer.until(lambda: observer.kinds.count(SETTLED) == 2, storing=True)
             told_again = observer.frames[[i for i, kind in enumerate(observer.kinds) if kind == HELLO][-1] :]
-            assert [each.kind for each in told_again if each.kind != STATE] == [HELLO, PARCEL, SETTLED]
-            assert numbers(observer.parcels[-1][1].opened) == [7]
+            assert [each.kind for each in told_again if each.kind != STATE] == [
+                HELLO,
+                PARCEL,
+                PARCEL,
+                SETTLED,
+            ]
+            assert numbers(observer.parcels[-2][1].opened) == [7]
+            assert observer.parcels[-1][1].notes == [("going", "f" * 16, 5)]
 
     run(story())
 

@@ -59,7 +59,7 @@ class Worker:
 
     def openings(self) -> Parcel:
         """All that is open."""
-        return Parcel([*self.book.openings()], [], [], [])
+        return Parcel([*self.book.openings()], [], self.book.going(), [])
 
 
 def joined(parcels: Iterable[Parcel]) -> Parcel:

@@ -286,6 +286,18 @@ def test_a_span_that_nobody_confirms_has_ended(worker: Worker, live: LiveCalls) 
     assert live.settle() == Changes([], [], [], [], [])
 
 
+def test_a_call_that_goes_on_without_open_spans_is_not_lost(worker: Worker, live: LiveCalls) -> None:
+    call = Call()
+    live.take(worker.all(call.until_answered()))
+    *ended, forgotten = call.hangs_up()
+    live.take(worker(ended))
+    live.doubt()
+    live.take(worker.openings())
+    assert live.settle().ended == []
+    live.take(worker([forgotten]))
+    assert [*live.calls()] == []
+
+
 def test_a_clock_that_was_set_back_keeps_nobody(worker: Worker, live: LiveCalls) -> None:
     before = Call()
     live.take(worker.all(before.until_answered()))

@@ -229,6 +229,20 @@ def test_it_hears_what_is_open(tell: Journal) -> None:
     assert all(record.end_ns == 0 for record in openings)
     assert {record.root_id for record in openings} == {calls[0].root.span_id, calls[1].root.span_id}
     assert sorted(openings) == sorted(record for record in tell.opened if record.span_id in tell.open)
+    assert tell.book.going() == []
+
+
+def test_it_hears_that_a_call_goes_on_of_which_nothing_is_open(tell: Journal) -> None:
+    """Both dialogs are over, and an attempt that was given up may still get its answer."""
+    call = Call()
+    for facts in call.until_answered():
+        tell(*facts)
+    *ended, forgotten = call.hangs_up()
+    tell(*ended)
+    assert list(tell.book.openings()) == []
+    assert [(kind, root_id) for kind, root_id, _ in tell.book.going()] == [("going", call.root.span_id)]
+    tell(forgotten)
+    assert tell.book.going() == []
 
 
 def test_calls_end_and_begin_while_it_hears_that(tell: Journal) -> None:
