@@ -49,7 +49,7 @@ FULL = Plan(
     step_s=3.0,
     confirm_s=8.0,
     search_s=80.0,
-    held_calls=2000,
+    held_calls=5000,  # so that what a process has once, buffers say, is not taken for a call's
     transfers=True,
 )
 QUICK = Plan(
