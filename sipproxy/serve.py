@@ -28,6 +28,7 @@ from .net.transport import Transports
 from .notify import Notifier
 from .sip.flow import TLS
 from .sip.ids import Ids
+from .supervise import either
 from .telemetry.export import SpanSink
 from .telemetry.figures import Counter
 from .telemetry.otlp import targets
@@ -213,19 +214,13 @@ class Server:
         engine.drain()
         self._driver.flush(self._clock())
         self.log.info("draining", calls=engine.calls)
-        await self._until_idle(self._loaded.settings.timeouts.drain_s)
+        await either(self._driver.idle, self._at_once, self._loaded.settings.timeouts.drain_s)
         if engine.calls:
             engine.end_all(self._clock())
             self._driver.flush(self._clock())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._driver.idle.wait(), BYE_S)
         await self.close()
-
-    async def _until_idle(self, most_s: float) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._driver.idle, self._at_once)]
-        await asyncio.wait(waits, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
 
     async def close(self) -> None:
         """Close the sockets and hand over what is left to tell."""
@@ -234,4 +229,5 @@ class Server:
         await self._driver.close()
         await self.transports.close()
         await self._resolver.close()
-        await self._telling.end(self._clock(), calls=self.engine.calls, counts=self.engine.shared.counts)
+        said = {"calls": self.engine.calls, "counts": self.engine.shared.counts}
+        await self._telling.end(self._clock(), self._at_once, **said)

@@ -124,8 +124,10 @@ class Supervisor:
             self._timer.cancel()
             self._timer = None
 
-    async def finish(self, timeout_s: float) -> None:
-        """Hand over what is left, and let it end: it has `last_s` to bring its last spans to a collector."""
+    async def finish(self, timeout_s: float, hurry: asyncio.Event | None = None) -> None:
+        """Hand over what is left, and let it end: it has `last_s` to bring its last spans to a collector, or
+        until `hurry` is set. What is stored by then leaves after the next start.
+        """
         self._finishing = True
         if self._running is None:  # it was to begin later: one more try, for those that wait
             self._cancel()
@@ -140,16 +142,23 @@ class Supervisor:
             self._cancel()
             self._gone.set()
         if not self._handover.owes:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._last_s):
-                    await self._gone.wait()
+            await either(self._gone, hurry or asyncio.Event(), self._last_s)
         self._handover.close()
         if self._running is not None:
-            self._log.warning("observer does not end", killed=True)
+            if hurry is None or not hurry.is_set():
+                self._log.warning("observer does not end", killed=True)
             self._running.kill()
             with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._gone.wait()
+
+
+async def either(one: asyncio.Event, other: asyncio.Event, most_s: float) -> None:
+    """Wait for one of the two, but not longer."""
+    waits = [asyncio.ensure_future(event.wait()) for event in (one, other)]
+    await asyncio.wait(waits, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 class _Run:

@@ -189,13 +189,13 @@ class Telling:
 
     # The end
 
-    async def end(self, now: float, **said: object) -> None:
-        """Hand over what is left, and say a last word."""
+    async def end(self, now: float, hurry: asyncio.Event, **said: object) -> None:
+        """Hand over what is left, and say a last word; `hurry`: somebody wants the end at once."""
         left = self._book.close_all(now)
         self._put(left)
         self._lag.end()
         if self._supervisor is not None:
-            await self._supervisor.finish(STORE_S)
+            await self._supervisor.finish(STORE_S, hurry)
         dropped = 0 if self._handover is None else self._handover.dropped
         if self._place is not None:
             self._place.close()

@@ -5,6 +5,7 @@ ends     with exit code 3, at once
 closes   the connection, and lives on
 garbles  says what nobody understands, and ends with the worker
 hangs    reads nothing
+lingers  stores, and does not end, as with a collector that does not answer
 tells    writes its orders' boot and what signals it does not hear to FOLDER, and stores
 """
 
@@ -47,6 +48,8 @@ def main(what: str, descriptor: str) -> int:
         (orders.folder / "told.new").write_text("\n".join([orders.boot, *deaf]))
         Path(orders.folder / "told.new").rename(orders.folder / "told")
     store(connected)
+    if what == "lingers":
+        time.sleep(60)
     return 0
 
 

@@ -197,6 +197,27 @@ def test_one_that_hangs_is_not_waited_for_at_the_end(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_who_is_in_a_hurry_waits_for_no_collector(tmp_path: Path) -> None:
+    """What is stored leaves after the next start."""
+
+    async def story() -> None:
+        async with station("lingers", tmp_path, last_s=30.0) as it:
+            pid = await it.runs()
+            it.hands_over(1)
+            hurry = asyncio.Event()
+            finishing = asyncio.ensure_future(it.supervisor.finish(DEADLINE_S, hurry))
+            while it.handover.owes:
+                await asyncio.sleep(0)
+            hurry.set()
+            async with asyncio.timeout(5.0):
+                await finishing
+            assert not is_there(pid)
+            assert it.log.events == []
+            assert it.handover.dropped == 0
+
+    asyncio.run(story())
+
+
 def test_one_that_dies_at_the_end_is_replaced_for_what_it_owed(tmp_path: Path) -> None:
     async def story() -> None:
         async with station("stores", tmp_path) as it:
