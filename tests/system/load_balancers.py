@@ -168,6 +168,7 @@ class HAProxy(LoadBalancer):
         for pattern, new in (
             (r"^    log /dev/log local0$", "    log stdout format raw local0"),
             (r"^    (user|group) haproxy\n", ""),  # only root may change to them
+            (r"^    maxconn 4000$", "    maxconn 100"),  # asks for as many files as everybody may open
             (r"/etc/haproxy/tls/apps\.pem", str(certificate)),
             (r"^    bind :443 ", f"    bind {HOST}:{self.port} "),
             (r"127\.0\.0\.1:9001", application),
