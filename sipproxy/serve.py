@@ -179,8 +179,10 @@ class Server:
     def reload(self) -> None:
         """Validate first; a fault keeps what is in force."""
         self._notifier.reloading()
-        self._reload()
-        self._notifier.ready()
+        try:
+            self._reload()
+        finally:
+            self._notifier.ready()
 
     def _reload(self) -> None:
         file = self._loaded.file

@@ -9,13 +9,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .settings_forms import Form, is_loopback, listen, source
+from .net.settings import Ask
+from .settings_forms import LISTENED, Form, is_loopback, listen, source
 from .settings_index import Path, dotted, leaves, nearest
 from .telemetry.settings import Mask
 
 if TYPE_CHECKING:
     from .config import Settings
 
+_TLS = re.compile("(?i).*;transport=tls$").match
 Fault = Callable[[Path, str], None]
 Values = Mapping[Path, object]
 
@@ -56,6 +58,8 @@ def _check_trunks(trunks: dict[str, Any], values: Values, fault: Fault) -> None:
     for name in silent:
         if isinstance(trunks[name], dict | None) and not (trunks[name] or {}).get("match"):
             fault(("trunks", name), "neither address nor match: nobody calls from it, or to it")
+        if values.get(("trunks", name, "health", "options_every_s")):
+            fault(("trunks", name, "health"), "there is no address to ask")
     for path, value in values.items():
         if path[::2] == ("routes", "to") and value in silent:
             fault(path, f"{value!r} has no address: only its own clients can call")
@@ -68,10 +72,32 @@ def _check_tls(values: Values, fault: Fault) -> None:
     for path, entry in entries.items():
         if entry.startswith(("tls:", "wss:")) and not certificates:
             fault(path, f"{entry!r} needs tls.certificates")
-    if not any(entry.startswith("tls:") for entry in entries.values()):
-        for path, value in values.items():
-            if path[::2] == ("trunks", "address") and re.search("(?i);transport=tls$", str(value)):
-                fault(path, "transport=tls needs a tls: entry in listen")
+    spoken = {entry.partition(":")[0] for entry in entries.values()} or {"udp", "tcp"}  # the defaults
+    by_tls = {
+        path[1] for path, value in values.items() if path[::2] == ("trunks", "address") and _TLS(str(value))
+    }
+    asked = values.get(("tls", "clients")) not in (None, Ask.OFF)
+    for path, value in values.items():
+        if path[::2] == ("trunks", "address") and path[1] in by_tls and "tls" not in spoken:
+            fault(path, "transport=tls needs a tls: entry in listen")
+        elif path[::2] == ("trunks", "tls_name") and value and path[1] not in by_tls:
+            fault(path, "an address with transport=tls is what it names")
+        elif path[0] == "trunks" and path[2:3] == ("match",) and isinstance(value, str):
+            _check_source(path, value, spoken, asked or path[1] in by_tls, fault)
+
+
+def _check_source(path: Path, text: str, spoken: set[str], shown: bool, fault: Fault) -> None:
+    """What no request can ever match."""
+    try:
+        found = source(text)
+    except ValueError:  # told elsewhere
+        return
+    first = found[0] if isinstance(found, tuple) else None
+    if isinstance(first, str) and first in LISTENED:
+        if first not in spoken:
+            fault(path, f"nothing comes by {first}: it is not in listen")
+    elif isinstance(first, str) and not shown:
+        fault(path, f"{text!r} is a name in a certificate, and nobody shows one: set tls.clients")
 
 
 def _check_admin(values: Values, defaults: Settings, fault: Fault) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from . import __version__
 from .b2bua.engine import Engine
-from .b2bua.events import Counted, Fact
+from .b2bua.events import Counted, Fact, Unsent
 from .config import Settings
 from .net.handover import Handover
 from .net.tap import Tap
@@ -73,6 +73,7 @@ class Telling:
         self._book = SpanBook(self._masker, self._wall_offset)
         self._meter = Meter(settings.trunks, self._wall_offset)
         self._lag = Lag()
+        self._unreachable: dict[str, tuple[str, float]] = {}  # by trunk: why, and when that was told
         self._strangers: dict[str, float] = {}  # by address, when each was last told of
         self._tap: Tap | None = None
         self._handover: Handover | None = None
@@ -118,6 +119,8 @@ class Telling:
                     self._log_counted(fact)
                 elif fact.peer:
                     self._log_stranger(fact.peer, fact.what, sent_at)
+            elif type(fact) is Unsent:
+                self._log_unreachable(fact, sent_at)
         self._meter.take(facts, sent_at)
         finished = self._book.take(facts, sent_at)
         if self._handover is not None:
@@ -131,6 +134,13 @@ class Telling:
             more = {"trace_id": fact.root.trace_id, "span_id": fact.root.span_id, "call_id": fact.call_id}
         write = self.log.warning if fact.what in WARNED else self.log.info
         write(fact.what, trunk=fact.trunk, **more)
+
+    def _log_unreachable(self, fact: Unsent, now: float) -> None:
+        """Once a minute while it stays so, and at once when there is another reason."""
+        reason, told_at = self._unreachable.get(fact.trunk, ("", -STRANGER_S))
+        if reason != fact.reason or told_at + STRANGER_S <= now:
+            self._unreachable[fact.trunk] = fact.reason, now
+            self.log.warning("trunk unreachable", trunk=fact.trunk, reason=fact.reason)
 
     def _log_stranger(self, peer: str, what: str, now: float) -> None:
         """Now and then: it may be a scanner, or a trunk that the configuration does not match."""

@@ -25,10 +25,11 @@ from sipproxy.store.summary import OUTCOMES, outcome_of
 from sipproxy.telemetry.attributes import ROWS
 from sipproxy.telemetry.families import CARRIERS, DECISIONS, REASONS, REFER_CARRIERS
 from sipproxy.telemetry.tally import FAILED, OUTCOME
+from tests.support import pages
+from tests.support.pages import ROOT, words
 from tests.support.station import DEADLINE_S, Station
 from tests.unit.telemetry.facts import SENDER
 
-ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/api.md").read_text()
 TOKEN = "a-token-of-the-operator"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
@@ -54,7 +55,7 @@ Answers = Mapping[str, Answer]
 
 def section(heading: str) -> str:
     """What stands below it."""
-    return TEXT.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+    return pages.section(TEXT, f"### {heading}")
 
 
 def example(heading: str) -> Any:
@@ -63,15 +64,8 @@ def example(heading: str) -> Any:
 
 
 def table(heading: str, title: str) -> list[list[str]]:
-    """The rows of a table below that heading, as plain words."""
-    below = section(heading) if heading else TEXT
-    (found,) = re.findall(rf"^\| {re.escape(title)}.*\n\|[-|]+\n((?:\|.*\n)+)", below, re.MULTILINE)
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found.splitlines()]
-
-
-def words(cell: str) -> list[str]:
-    """What stands in backquotes."""
-    return re.findall(r"`([^`]+)`", cell)
+    """The rows of a table below that heading, or of the page's only one of that kind."""
+    return pages.table(section(heading) if heading else TEXT, title)
 
 
 # A real observer is asked

@@ -27,8 +27,8 @@ from sipproxy.telemetry import logs
 from sipproxy.telemetry.attributes import ROWS
 from sipproxy.telemetry.describe import OTHER, span_name
 from sipproxy.telemetry.families import FAMILIES, FAMILY, Kind
+from tests.support.pages import ROOT, table, words
 
-ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 RUNNING = " ".join(OPERATIONS.split())  # without regard to its lines
 TELEMETRY = (ROOT / "docs/telemetry.md").read_text()
@@ -36,17 +36,6 @@ GUIDE = (ROOT / "docs/guide.md").read_text()
 API = (ROOT / "docs/api.md").read_text()
 PACKAGE = ROOT / "sipproxy"
 SOURCES = {path: path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
-
-
-def words(text: str) -> list[str]:
-    """What stands in backquotes."""
-    return re.findall(r"`([^`\n]+)`", text)
-
-
-def table(text: str, title: str) -> list[list[str]]:
-    """The rows of the table whose first row begins so."""
-    (found,) = re.findall(rf"^\| {re.escape(title)}.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found.splitlines()]
 
 
 # Metrics
@@ -186,7 +175,7 @@ def events() -> dict[str, set[str]]:
     """Every event, and the levels that it is written with."""
     found: dict[str, set[str]] = {}
     for path, source in SOURCES.items():
-        if "b2bua" not in path.parts and "demo" not in path.parts:
+        if "b2bua" not in path.parts and "demo" not in path.parts and path.name != "notify.py":
             for event, level in written(source):
                 found.setdefault(event, set()).add(level)
     for event in bulletin._EVENTS.values():

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,22 +23,13 @@ from sipproxy.b2bua.settings import RouteSettings
 from sipproxy.net import webhook
 from sipproxy.sip.headers import key_of
 from sipproxy.telemetry.families import WEBHOOK_RESULTS
+from tests.support.pages import DOCS, blocks, table, words
 from tests.unit.b2bua.messages import request
 
-TEXT = (Path(__file__).parent.parent / "docs/webhook.md").read_text()
-JSON = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)]
+PAGE = DOCS / "webhook.md"
+TEXT = PAGE.read_text()
+JSON = [json.loads(block.text) for block in blocks(PAGE) if block.language == "json"]
 ASKED, *ANSWERS = JSON
-
-
-def words(column: str) -> list[str]:
-    """What stands in backquotes."""
-    return re.findall(r"`([^`]+)`", column)
-
-
-def rows(title: str) -> list[list[str]]:
-    """Of the table whose first row begins so."""
-    (found,) = re.findall(rf"^\| {re.escape(title)}.*\n\|[-|]+\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found.splitlines()]
 
 
 def test_the_question_is_one_that_we_ask() -> None:
@@ -47,7 +37,7 @@ def test_the_question_is_one_that_we_ask() -> None:
     settings = RouteSettings(("carrier-a",), webhook=url)
     made = question(request(), consulting.Webhook(url, settings), "", "")
     assert list(ASKED) == list(made)
-    described = [name for row in rows("field | what it is") for name in words(row[0])]
+    described = [name for row in table(TEXT, "field | what it is") for name in words(row[0])]
     assert described == list(made)
 
 
@@ -60,7 +50,7 @@ def test_the_answers_are_taken(answer: dict[str, Any]) -> None:
 
 
 def test_the_answers_use_each_field_that_is_described() -> None:
-    described = {name for row in rows("field | what is taken") for name in words(row[0])}
+    described = {name for row in table(TEXT, "field | what is taken") for name in words(row[0])}
     assert described == {name for answer in ANSWERS for name in answer}
 
 
@@ -92,6 +82,6 @@ def test_a_number(said: str, meant: float) -> None:
 
 
 def test_the_results_are_those_that_are_counted() -> None:
-    named = [name for row in rows("what happens | `result`") for name in words(row[1])]
+    named = [name for row in table(TEXT, "what happens | `result`") for name in words(row[1])]
     (others,) = re.findall(r"counts by `result`\s+\(also ([^)]*):", TEXT)
     assert sorted([*named, *words(others)]) == sorted(WEBHOOK_RESULTS)

@@ -44,7 +44,8 @@ export class Phone {
   /** We are asked to call somebody else. JsSIP has said 202 already, and reports in NOTIFY how it goes. */
   #goOn(call, { request, accept }) {
     const { interaction, peer } = call;
-    const span = this.#span(parentIn(request.getHeader("traceparent")) ?? call.span, interaction);
+    const parent = parentIn(request.getHeader("traceparent"), request.getHeader("tracestate"));
+    const span = this.#span(parent ?? call.span, interaction);
     const headers = this.#headers(span, interaction);
     // Whoever follows a REFER says on whose behalf (RFC 3892); JsSIP leaves that to us.
     if (request.hasHeader("Referred-By")) headers.push(`Referred-By: ${request.getHeader("Referred-By")}`);

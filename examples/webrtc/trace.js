@@ -10,12 +10,15 @@ a bundler takes the SDK, and for the headers its propagator:
 
 const CLIENT = 3; // OTLP's numbers of kinds and of a failure
 const ERROR = 2;
-const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
+const SAMPLED = 1;
+const MEMBERS = 32; // of a tracestate
+const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
-/** Whose child a span becomes; null where the header is absent or broken. */
-export function parentIn(header) {
-  const [, traceId, spanId] = TRACEPARENT.exec(header ?? "") ?? [];
-  return traceId === undefined ? null : { traceId, spanId };
+/** Whose child a span becomes, from the headers of a request; null where there is none. */
+export function parentIn(traceparent, tracestate) {
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent ?? "") ?? [];
+  if (traceId === undefined || /^0+$/.test(traceId) || /^0+$/.test(spanId)) return null;
+  return { traceId, spanId, sampled: Boolean(parseInt(flags, 16) & SAMPLED), state: tracestate ?? "" };
 }
 
 export class Span {
@@ -25,19 +28,25 @@ export class Span {
     this.traceId = parent?.traceId ?? random(16);
     this.parentSpanId = parent?.spanId ?? "";
     this.spanId = random(8);
+    this.sampled = parent?.sampled ?? true;
+    const others = (parent?.state ?? "").split(",").map((each) => each.trim());
+    // What this page knows the trace by comes first, in place of what it said before.
+    this.state = [`desk=${this.spanId}`, ...others.filter((each) => each && !each.startsWith("desk="))]
+      .slice(0, MEMBERS).join(",");
     this.startTimeUnixNano = now();
     this.attributes = {};
     this.ended = false;
   }
 
-  /** Rows for JsSIP's `extraHeaders`; 01: sampled. */
+  /** Rows for JsSIP's `extraHeaders`. */
   get headers() {
-    return [`traceparent: 00-${this.traceId}-${this.spanId}-01`, `tracestate: desk=${this.spanId}`];
+    const flags = this.sampled ? "01" : "00";
+    return [`traceparent: 00-${this.traceId}-${this.spanId}-${flags}`, `tracestate: ${this.state}`];
   }
 
   /** It is over, and leaves; once. `fault` says what went wrong, as `error.type`. */
   async end(fault = "") {
-    if (this.ended) return;
+    if (this.ended || !this.sampled) return;
     this.ended = true;
     if (fault) this.attributes["error.type"] = fault;
     const { traceId, spanId, parentSpanId, name, startTimeUnixNano } = this;
@@ -48,7 +57,7 @@ export class Span {
     const scopeSpans = [{ scope: { name: "desk" }, spans: [span] }];
     const body = JSON.stringify({ resourceSpans: [{ resource, scopeSpans }] });
     const headers = { "Content-Type": "application/json" };
-    const response = await fetch(url, { method: "POST", headers, body, keepalive: true }); // also while the page is left
+    const response = await fetch(url, { method: "POST", headers, body, keepalive: true }); // outlives the page
     if (!response.ok) throw new Error(`the collector says ${response.status}`);
   }
 }

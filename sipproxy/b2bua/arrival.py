@@ -119,7 +119,7 @@ def _find_transfer(arrival: Arrival, shared: Shared, request: Request, flow: Flo
     who = who_sent(request)
     uri = request.parsed_uri
     transfer, token = None, Token.NONE
-    if shared.is_us(uri.host, uri.port):  # another proxy's marker is for that proxy
+    if shared.names_us(uri, flow):  # another proxy's marker is for that proxy
         transfer, token = pending.by_token(uri, who)
     if token in (Token.UNKNOWN, Token.REPLAYED):
         shared.count(token, arrival.source_name)
@@ -212,8 +212,10 @@ def _come_back(arrival: Arrival, shared: Shared, request: Request, flow: Flow) -
     if carried is not None and carried.span_id == transfer.context.span_id and not carried.tracestate:
         carried.tracestate = transfer.context.tracestate  # Refer-To had no room for it
     uri = request.parsed_uri
-    # Of the URI that it was given a browser may keep no more than user and host; it reaches nobody but us.
-    if not arrival.target_uri and (flow.web or shared.is_us(uri.host, uri.port)):
+    # Of the URI that it was given a browser may keep no more than user and host; it reaches nobody but us. A
+    # call to somebody else that only carries the transfer's context goes where it was dialled to.
+    named = "marker" in arrival.carriers or uri.user == transfer.user
+    if not arrival.target_uri and named and (flow.web or shared.names_us(uri)):
         arrival.target_uri = transfer.uri
     if not arrival.interaction and transfer.interaction:
         arrival.interaction = transfer.interaction

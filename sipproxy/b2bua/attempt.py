@@ -24,7 +24,7 @@ from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction, InviteClientTransaction
 from .cancelling import Withdrawal
 from .ending import Bye
-from .events import Attempted, Concluded, Milestone, Moved, Progressed
+from .events import Attempted, Concluded, Milestone, Moved, Progressed, Unsent
 from .leg import Leg, stamp
 from .naming import rename_dialogs
 from .rewrite import Identity, cross_request, without_headers
@@ -210,6 +210,7 @@ class Attempt:
 
     def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
         """The target cannot be reached."""
+        self._setup.shared.facts.append(Unsent(self.context.span_id, self.trunk.name, reason, now))
         self._lost("transport", now)
 
     def _lost(self, error: str, now: float) -> None:

@@ -59,7 +59,7 @@ class Call(Parting):
             leg.refuse(tx, 500, now)
             return
         if tx.flow is not None and tx.flow.connection:
-            leg.flow = tx.flow  # the peer's newest connection
+            leg.comes_by(tx.flow)
         method = request.method
         desk = self.desk
         if method == "BYE":

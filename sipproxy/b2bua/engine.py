@@ -13,7 +13,7 @@ from ..propagation.correlation import Origin, Sampler
 from ..propagation.settings import Accept, PropagationSettings
 from ..sip.build import hops_left, respond_to
 from ..sip.endpoint import Endpoint, Transmit
-from ..sip.flow import DEFAULT_PORT, WS, WSS, Flow, Listener
+from ..sip.flow import TLS, WSS, Flow, Listener
 from ..sip.headers import CSEQ, MAX_FORWARDS, PROXY_REQUIRE, REQUIRE
 from ..sip.ids import Ids
 from ..sip.message import Request
@@ -25,7 +25,6 @@ from .call import Call
 from .consulting import Consult
 from .events import Fact, RequestArrived, Routed
 from .forward import Forward, between
-from .gone import closed
 from .health import Probe
 from .outside import about_a_call, errand_for, noted, target_leg
 from .pending import PendingTransfers, who_sent
@@ -107,7 +106,7 @@ class Engine:
     def closed(self, flow: Flow, now: float) -> None:
         """A connection is gone."""
         if flow.web:
-            closed(self.shared, flow, now)
+            self.shared.browsers.closed(self.shared, flow, now)
 
     def take(self) -> tuple[list[Transmit], list[Lookup], list[Fact]]:
         """What has gathered since the last time."""
@@ -153,7 +152,7 @@ class Engine:
 
     def _start_probes(self, now: float) -> None:
         for trunk in self.shared.router.trunks.values():
-            if trunk.settings.health.options_every_s > 0:
+            if trunk.settings.health.options_every_s > 0 and trunk.address is not None:
                 probe = Probe(self.shared, trunk)
                 self._probes.append(probe)
                 self.endpoint.timers.start(Timer.PROBE, now, probe)
@@ -188,7 +187,7 @@ class Engine:
         assert flow is not None
         source = shared.router.trunk_of(flow)
         uri = request.parsed_uri
-        if request.method == "OPTIONS" and (uri.user is None and shared.is_us(uri.host, uri.port)):
+        if request.method == "OPTIONS" and uri.user is None and shared.names_us(uri, flow):
             self._options(tx, request, now)
             return
         unknown = _unknown_tags(request)
@@ -208,6 +207,8 @@ class Engine:
             return
         if unknown:
             self._bad_extension(tx, request, unknown, now)
+        elif uri.scheme == "sips" and flow.transport not in (TLS, WSS):  # RFC 5630 section 3.1.3
+            self._refuse(tx, request, 416, now)
         elif request.method in IN_DIALOG_ONLY:
             self._refuse(tx, request, 481, now)
         elif isinstance(tx, InviteServerTransaction):
@@ -259,6 +260,7 @@ class Engine:
         )
         call.secure = request.parsed_uri.scheme == "sips" or arrival.target_uri.startswith("sips:")
         setup = Setup(call, tx, request, source, now)
+        setup.web = flow.web
         if transfer is not None:
             setup.caused_by(transfer, who_sent(request), now)
         if arrival.replaced is not None:
@@ -380,11 +382,7 @@ class Engine:
 def _names_of(listener: Listener) -> frozenset[str]:
     """host:port as a parsed URI gives them, IPv6 without brackets."""
     known_as = listener.sent_by.replace("[", "").replace("]", "").lower()
-    names = [known_as, f"{listener.host}:{listener.port}"]
-    # A URI without a port means this one; and from a browser, which may drop it, there is no other.
-    if listener.port == DEFAULT_PORT[listener.transport] or listener.transport in (WS, WSS):
-        names += [name.rpartition(":")[0] for name in names]
-    return frozenset(names)
+    return frozenset((known_as, f"{listener.host}:{listener.port}"))
 
 
 def _unknown_tags(request: Request) -> list[str]:

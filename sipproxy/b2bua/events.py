@@ -113,6 +113,16 @@ class Moved:
 
 
 @dataclass(slots=True)
+class Unsent:
+    """A request, or a probe (no span), could not leave, and why in words."""
+
+    span_id: str
+    trunk: str
+    reason: str
+    at: float
+
+
+@dataclass(slots=True)
 class Progressed:
     """A provisional response."""
 
@@ -290,6 +300,7 @@ Fact: TypeAlias = (
     | Consulted
     | Attempted
     | Moved
+    | Unsent
     | Progressed
     | Milestone
     | Concluded

@@ -41,7 +41,7 @@ def between(request: Request, source: Trunk | None, shared: Shared) -> list[Trun
         return None
     uri = parse_uri(request.headers.every(ROUTE)[0].uri)
     names = (uri.parameter(_BETWEEN) or "").split(_AND)
-    if len(names) != 2 or source.name not in names or not shared.is_us(uri.host, uri.port):
+    if len(names) != 2 or source.name not in names or not shared.names_us(uri):
         return None
     other = shared.router.trunks.get(names[1] if names[0] == source.name else names[0])
     return None if other is None else [other]
@@ -136,14 +136,14 @@ class Forward:
         uri = request.parsed_uri
         if errand is not None and errand.leg is not None:
             target = errand.leg.dialog.remote_target
-        elif uri.is_sip and self.shared.is_us(uri.host, uri.port):
+        elif uri.is_sip and self.shared.names_us(uri):
             target = plain_uri(uri.with_host(trunk.shown))
         else:
             target = request.uri[: -len(uri.headers) - 1] if uri.headers else request.uri
         routes = [
             route.with_tag("")
             for route in request.headers.every(ROUTE)
-            if not self.shared.is_us(parse_uri(route.uri).host, parse_uri(route.uri).port)
+            if not self.shared.names_us(parse_uri(route.uri))
         ]
         crossed = forward_request(request, target, routes, hops_left(request), trunk.rules)
         if request.method in _ADDS_ROUTE and self._source is not None:

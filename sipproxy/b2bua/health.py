@@ -10,6 +10,7 @@ from ..sip.flow import Flow
 from ..sip.message import Headers, Request, Response
 from ..sip.timers import Timer
 from ..sip.transaction import ClientTransaction
+from .events import Unsent
 from .routing import Trunk
 from .shared import Shared
 
@@ -79,6 +80,7 @@ class Probe:
 
     def unsent(self, tx: ClientTransaction, reason: str, now: float) -> None:
         """No way there."""
+        self._shared.facts.append(Unsent("", self._trunk.name, reason, now))
         self._ended(tx)
 
     def _ended(self, tx: ClientTransaction) -> None:

@@ -113,6 +113,8 @@ class Leg:
         self.pinned = trunk is not None and trunk.pinned  # to UDP, whatever the size
         self.way = Way()
         self.shared.legs[dialog.key] = self
+        if flow.web:
+            self.shared.browsers.joins(self)
 
     @property
     def trunk_name(self) -> str:
@@ -132,6 +134,19 @@ class Leg:
     def forget(self) -> None:
         """Nothing that comes for this dialog is ours any more."""
         self.shared.legs.pop(self.dialog.key, None)
+        if self.flow.web:
+            self.shared.browsers.leaves(self)
+
+    def comes_by(self, flow: Flow) -> None:
+        """A request in its dialog: the peer's newest connection is the way to it."""
+        if flow.connection == self.flow.connection:
+            return
+        browsers = self.shared.browsers
+        if self.flow.web:
+            browsers.leaves(self)
+        self.flow = flow
+        if flow.web:
+            browsers.joins(self)
 
     def learn_allow(self, message: Message) -> None:
         """Note what the peer says that it can do."""

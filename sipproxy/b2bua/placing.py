@@ -35,6 +35,7 @@ class Placing:
         "request",
         "shared",
         "target_uri",
+        "web",
     )
 
     def __init__(self, call: Call, request: Request, now: float) -> None:
@@ -44,6 +45,7 @@ class Placing:
         self.arrived_at = now
         self.parent: TraceContext = call.root
         self.loop_mark = ""
+        self.web = False  # a browser's
         self.target_uri = ""
         self.advised_uri = ""
         self.replaces = ""
@@ -61,7 +63,10 @@ class Placing:
         """
         text = self.advised_uri or self.target_uri or self.request.uri
         uri = parse_uri(text)
-        if uri.is_sip and self.shared.is_us(uri.host, uri.port):
+        ours = self.shared.names_us(uri) or (
+            self.web and uri.port is None and uri.host in self.shared.web_names
+        )
+        if uri.is_sip and ours:
             return plain_uri(uri.with_host(trunk.shown))  # a marker of somebody else's is for him
         return text[: -len(uri.headers) - 1] if uri.headers else text
 

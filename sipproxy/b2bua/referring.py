@@ -179,7 +179,7 @@ def refer_to(request: Request, shared: Shared) -> ReferTo:
     if len(found) != 1:
         raise RemoteProtocolError("a REFER has one Refer-To")
     target = found[0]
-    if shared.is_us(target.parsed.host, target.parsed.port):
+    if shared.names_us(target.parsed):
         target.uri = without_parameters(target.uri, MARKER)
     if target.headers:
         target.headers = [pair for pair in target.headers if not is_context(pair[0])]

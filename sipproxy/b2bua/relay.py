@@ -80,7 +80,7 @@ class Relay:
             leg.rseq_shift = None  # RSeq of its 1xx passes as it is
             leg.shared.endpoint.respond(self._tx, respond_to(request, 100), now)
             leg.shared.endpoint.timers.start(Timer.RING, now + leg.shared.timeouts.ring_s, self._reminder)
-            leg.shared.open_invites[self._tx] = self
+            leg.shared.opens(self._tx, self)
         peer.send(crossed, hop, self, now)
 
     def crossed(self, peer: Leg, request: Request, now: float) -> tuple[Request, str]:
@@ -225,7 +225,7 @@ class Relay:
             leg.call.relays.remove(self)
         if isinstance(self._tx, InviteServerTransaction):
             leg.invite_in = None
-            leg.shared.open_invites.pop(self._tx, None)
+            leg.shared.concludes(self._tx)
             if leg.peer is not None:
                 leg.peer.invite_out = None
         if self._context is not None:

@@ -232,10 +232,10 @@ class Router:
         if transport.upper() in DEFAULT_PORT:
             rows = self._by_transport.setdefault(transport.upper(), [])
             for network in [place] if place else ANYWHERE:
-                rows.append((ip_network(network), trunk))
+                rows.append((ip_network(network.strip("[]")), trunk))
             return
         if is_name(source):
-            self._certified[source.lower()] = trunk
+            self._certified[source.lower().removesuffix(".")] = trunk
             return
         if "/" in source:
             self._networks.append((ip_network(source, strict=False), trunk))
@@ -251,6 +251,8 @@ class Router:
         for name in flow.names:
             if name in self._certified:
                 return self._certified[name]
+        if flow.web:  # an SBC's address says nothing of the pages that come from there
+            return _narrowest(self._by_transport.get(flow.transport, []), flow.host)
         key = (flow.host, flow.port)
         trunk = self._exact.get(key)
         if trunk is not None:

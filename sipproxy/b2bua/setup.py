@@ -55,7 +55,7 @@ class Setup(Hunt):
         self._rang_at = 0.0
         self._rseq = 0  # the highest that the caller has heard
         call.setup = self
-        self.shared.open_invites[tx] = self
+        self.shared.opens(tx, self)
 
     def caused_by(self, transfer: Transfer, who: str, now: float) -> None:
         """This call is a transfer's: `who` placed it. Its hops and its place in the chain come from there."""
@@ -192,7 +192,7 @@ class Setup(Hunt):
         self._learn_session(attempt.trunk, response)
         attempt.forget_legs(leg)
         shared, tx, root = self.shared, self._tx, self.call.root
-        shared.open_invites.pop(tx, None)
+        shared.concludes(tx)
         self.call.ring_ms = round((now - self._rang_at) * 1000) if self._rang_at else 0
         shared.endpoint.respond(tx, caller.cross_back(tx, response, target=True), now)
         sent = shared.endpoint.outbox[-1]
@@ -281,7 +281,7 @@ class Setup(Hunt):
         self.unconsulted(now)
         self.over = True
         self.attempt = None
-        self.shared.open_invites.pop(self._tx, None)
+        self.shared.concludes(self._tx)
         root = self.call.root
         setup_ms = round((now - self.arrived_at) * 1000)
         self.shared.facts.append(

@@ -17,9 +17,11 @@ from ..sip.ids import Ids
 from ..sip.message import Request, Response
 from ..sip.timers import TRANSACTION_TIMEOUT, Timer
 from ..sip.transaction import ClientTransaction, InviteServerTransaction
+from ..sip.uri import Uri
 from .consulting import Consult, Webhook
 from .events import Counted, Fact
 from .finished import Finished
+from .gone import Browsers
 from .routing import Router, Trunk, is_ip
 from .settings import Timeouts
 
@@ -137,12 +139,21 @@ class Shared:
         self.timeouts = timeouts
         self.propagation = propagation
         self.names = names  # hosts that are us
+        self.web_names = frozenset(
+            [
+                name
+                for listener in endpoint.listeners
+                if listener.transport in (WS, WSS)
+                for name in (listener.host, listener.sent_by.rpartition(":")[0].strip("[]").lower())
+            ]
+        )
         self.facts: list[Fact] = []
         self.lookups: list[Lookup] = []
         self.consults: list[Consult] = []
         self.legs: dict[str, Leg] = {}  # by both tags (Dialog.key)
         self.calls: set[Parting] = set()
         self.open_invites: dict[InviteServerTransaction, Cancellable] = {}
+        self.browsers = Browsers()
         self.sessions = SessionIds()
         self.finished = Finished()
         self.awaited = 0  # transfers whose new call is still to come: a proxy that drains waits for them
@@ -184,7 +195,28 @@ class Shared:
 
     def is_us(self, host: str, port: int | None) -> bool:
         """Whether a URI's host and port name this proxy."""
-        return (host if port is None else f"{host}:{port}") in self.names
+        return f"{host}:{port or 5060}" in self.names
+
+    def names_us(self, uri: Uri, flow: Flow | None = None) -> bool:
+        """Whether a URI names this proxy. `flow` is how it came: a browser may drop the port of what it dials
+        (JsSIP does), and reaches nobody but us.
+        """
+        if uri.port is None:
+            if flow is not None and flow.web and uri.host in self.web_names:
+                return True
+            if uri.scheme == "sips" or (uri.parameter("transport") or "").lower() == "tls":
+                return self.is_us(uri.host, DEFAULT_PORT[TLS])
+        return self.is_us(uri.host, uri.port)
+
+    def opens(self, tx: InviteServerTransaction, invite: Cancellable) -> None:
+        """An INVITE waits for its answer; `invite` hears of a CANCEL."""
+        self.open_invites[tx] = invite
+        self.browsers.opens(tx)
+
+    def concludes(self, tx: InviteServerTransaction) -> None:
+        """It has it."""
+        self.open_invites.pop(tx, None)
+        self.browsers.concludes(tx)
 
     def locate_trunk(self, trunk: Trunk, then: Located, now: float) -> None:
         """Call `then` with the flows that lead to a trunk; none: it cannot be found or reached."""

@@ -122,6 +122,7 @@ class Connection(asyncio.Protocol):
         transport, layer = self._transport, self._layer
         if transport is None:
             return
+        self._proven = True  # it is our end
         if reason is not None:
             transport.abort()
         elif self.flow.web and self.ready and not self._deaf:  # its client answers that we close
@@ -170,6 +171,8 @@ class Connection(asyncio.Protocol):
         try:
             messages = framer.feed(data)
         except RemoteProtocolError as error:
+            if self._layer is not None:
+                self._tend(self._layer)
             self._lose(error, now)
             return
         layer = self._layer
@@ -222,8 +225,9 @@ class Connection(asyncio.Protocol):
         """End; what the peer did not take is unsent."""
         self._all.remove(self)
         reason = self._reason or (error_text(exc) if exc is not None else None)
-        if not self.ready and not self.incoming:
-            reason = reason or "cannot connect: the peer closed during the TLS handshake"
+        if reason is None and not self._proven:
+            moment = "right after" if self.ready else "during"
+            reason = f"cannot connect: the peer closed {moment} the TLS handshake"
         if isinstance(self._layer, Secured) and self._layer.shaking and not self._deaf:
             self._all.edge.counters.handshakes_failed += 1
         if reason is not None:

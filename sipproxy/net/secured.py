@@ -14,6 +14,7 @@ Nothing is renegotiated, so writing never waits for reading.
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -147,6 +148,7 @@ class Secured:
         return self._out.read()
 
     def _shake(self) -> bool:
+        hook, sys.unraisablehook = sys.unraisablehook, _quiet
         try:
             self._object.do_handshake()
             self.names = self._check(self._object.getpeercert() or {})
@@ -158,6 +160,11 @@ class Secured:
         except TlsError as error:
             self._fault = error
             raise
+        except ValueError:  # a name in no encoding
+            self._fault = TlsError("the peer's certificate cannot be read")
+            raise self._fault from None
+        finally:
+            sys.unraisablehook = hook
         self._shaken = True
         self.open = self._web is None
         return True
@@ -194,6 +201,12 @@ class Secured:
                 self._object.write(data)
         except ssl.SSLError as error:
             self._fault = self._fault or TlsError(in_words(error))
+
+
+def _quiet(fault: sys.UnraisableHookArgs) -> None:
+    """Who asks for a host by bytes that are no text is refused; `ssl` would write that to stderr besides."""
+    if not isinstance(fault.exc_value, UnicodeDecodeError):
+        sys.__unraisablehook__(fault)
 
 
 def in_words(error: ssl.SSLError) -> str:

@@ -27,7 +27,7 @@ from .websocket import WebSocketFramer
 
 _MINIMUM: Final = {TlsVersion.TLS12: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS13: ssl.TLSVersion.TLSv1_3}
 _ASK: Final = {Ask.OFF: ssl.CERT_NONE, Ask.OPTIONAL: ssl.CERT_OPTIONAL, Ask.REQUIRED: ssl.CERT_REQUIRED}
-_HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")  # that SNI can name
+_HOST: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")  # that SNI can name
 _UNVERIFIED: Final = "tls.verify is off: whoever answers at a trunk's address is taken for the trunk"
 
 
@@ -74,12 +74,12 @@ class Tls:
         """Our side of a connection to where the flow leads."""
         if self._client is None:
             self._client = self._client_context()
-        wanted = flow.domain or flow.host
+        wanted = canonical(flow.domain or flow.host)
         name = wanted if _HOST.fullmatch(wanted) and not address_of(wanted) else None
 
         def check(peer: Described) -> tuple[str, ...]:
             names = identities(peer)
-            if self._settings.verify and (address_of(wanted) or canonical(wanted)) not in names:
+            if self._settings.verify and (address_of(wanted) or wanted) not in names:
                 found = ", ".join(names[:3]) or "nobody"
                 raise TlsError(f"the peer's certificate is for {found}, not for {wanted}")
             return names
@@ -99,9 +99,9 @@ class Tls:
             for host in own.hosts:
                 known = self._wild if host.startswith("*.") else self._exact
                 known.setdefault(host.removeprefix("*."), context)
-        self._web = self._server_context(settings.certificates[0])
         self._phones = self._server_context(settings.certificates[0])
-        self._phones.verify_mode = _ASK[settings.clients]
+        self._web = self._server_context(settings.certificates[0])
+        self._web.verify_mode = ssl.CERT_NONE
         self._web.sni_callback = self._phones.sni_callback = self._choose
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
@@ -114,8 +114,8 @@ class Tls:
     def _server_context(self, entry: CertificateSettings) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._prepare(context, entry)
-        # Also where nobody is asked by it: by the context that `_choose` takes, the client's is judged.
         if self._settings.clients is not Ask.OFF:
+            context.verify_mode = _ASK[self._settings.clients]
             self._trust(context, ssl.Purpose.CLIENT_AUTH)
         return context
 
@@ -136,6 +136,9 @@ class Tls:
             load(context, entry)
 
     def _trust(self, context: ssl.SSLContext, purpose: ssl.Purpose) -> None:
+        context.verify_flags |= (
+            ssl.VERIFY_X509_PARTIAL_CHAIN
+        )  # whoever stands in the file is trusted, no root needed
         if self._settings.ca is None:
             context.load_default_certs(purpose)
         else:

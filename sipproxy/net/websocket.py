@@ -30,7 +30,7 @@ from ..errors import RemoteProtocolError
 from .layer import Closed, Refused
 
 LONGEST_REQUEST: Final = 16384  # the upgrade's head; a page's cookies come with it
-SLICE: Final = 16384  # bytes a turn
+SLICE: Final = 4096  # bytes a turn
 PING: Final = b"sipproxy"
 GOING_AWAY: Final = 1001
 _KEEP_ALIVE: Final = b"\r\n\r\n"

@@ -147,6 +147,7 @@ ROWS = (
         (*_REQUESTS, Place.ROUTE, Place.TRANSFER),
         "The status code, or a word such as `timeout`.",
     ),
+    _row("error.message", str, (Place.ATTEMPT,), "Why the request could not leave, in words.", Masking.TEXT),
     _row("network.transport", str, _PEERS, "`udp` or `tcp`."),
     _row("network.peer.address", str, _PEERS, "The peer's address."),
     _row("network.peer.port", int, _PEERS, "The peer's port."),

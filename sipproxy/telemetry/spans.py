@@ -42,6 +42,7 @@ from ..b2bua.events import (
     Transacted,
     TransferBegan,
     TransferEnded,
+    Unsent,
 )
 from ..propagation.context import SAMPLED
 from .attributes import Place
@@ -102,6 +103,7 @@ class SpanBook:
             Consulted: self._consulted,
             Attempted: self._attempted,
             Moved: self._moved,
+            Unsent: self._unsent,
             Progressed: self._progressed,
             Milestone: self._milestone,
             Concluded: self._concluded,
@@ -281,6 +283,11 @@ class SpanBook:
             span.tell(STATUS_NAMES.get(fact.status, OTHER), fact.at)
             if self._journal and span.place is _REQUEST and fact.status > 100:
                 self._notes.append((RINGING, span.context.span_id, span.call.ns(fact.at)))
+
+    def _unsent(self, fact: Unsent) -> None:
+        span = self._open.get(fact.span_id)
+        if span is not None:
+            span.attributes["error.message"] = self._masker.mask_text(fact.reason)
 
     def _milestone(self, fact: Milestone) -> None:
         span = self._open.get(fact.span_id)

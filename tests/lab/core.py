@@ -157,6 +157,7 @@ class Core:
         self.referee = Referee()
         self.tale = Tale()
         self.book: Book = SpanBook(Masker(PrivacySettings()), 0.0)
+        self.reason = "connection refused"  # why what cannot leave cannot
         self.domains: set[str] = set()  # whom the certificates of those that we connected to must name
         self.certificates: dict[str, tuple[str, ...]] = {}  # of those who connect to us, by address
         self._port = 50000
@@ -262,7 +263,7 @@ class Core:
         return end is not None and self.network.write(stream, data, end)
 
     def _unsent(self, data: bytes, flow: Flow) -> None:
-        self.engine.unsent(data, flow, "connection refused", self.world.now)
+        self.engine.unsent(data, flow, self.reason, self.world.now)
         self._pump()
 
     def _look_up(self, lookup: Lookup) -> None:

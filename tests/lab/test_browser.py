@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sipproxy.b2bua.routing import Router
 from sipproxy.b2bua.settings import Refer, TrunkSettings
-from sipproxy.sip.flow import WSS
+from sipproxy.sip.flow import TCP, WS, WSS, Flow
 
 from .core import HOSTS, route
 from .lab import Lab
@@ -172,3 +173,40 @@ def test_its_connection_is_lost_in_a_call(make_lab: MakeLab, back: bool) -> None
     assert bob.got("BYE")
     lab.run(40.0)
     assert not lab.engine.calls
+
+
+def test_a_call_to_somebody_else_is_not_the_transfers(make_lab: MakeLab) -> None:
+    """A page may dial another number in the context that the REFER brought."""
+    lab = make_lab(
+        trunks={
+            "desk": TrunkSettings(None, match=("wss",), refer=Refer.RELAY),
+            "bob": TrunkSettings(f"{HOSTS['bob']}:5060", match=(HOSTS["bob"],)),
+        }
+    )
+    desk = lab.phone("desk", at=DESK, transport=WSS, port=443)
+    bob, carol, dave = lab.cast("bob", "carol", "dave")
+    desk.calls("bob")
+    bob.answers()
+    desk.style.answer = None  # it has not dialled carol yet
+    bob.refers(desk, to=carol)
+    context = desk.got("REFER").header("traceparent")
+    desk.calls("dave", headers={"traceparent": context})
+    assert dave.got("INVITE").uri == "sip:dave@192.0.2.4:5060"
+    assert not carol.heard
+    dave.refuses(486)
+    bob.hangs_up()
+
+
+def test_an_address_is_no_browsers_trunk() -> None:
+    """Pages behind the SBC's address, or behind a web server on its machine, are not the SBC."""
+    sbc, desk = TrunkSettings("192.0.2.1", match=("192.0.2.1", "192.0.2.0/24")), ("ws:192.0.2.0/24",)
+    router = Router.of({"sbc": sbc, "desk": TrunkSettings(None, match=desk)}, ())
+    assert name_of(router, Flow(TCP, "192.0.2.1", 40000, 1)) == "sbc"
+    assert name_of(router, Flow(WS, "192.0.2.1", 40000, 1)) == "desk"
+    assert name_of(router, Flow(WSS, "192.0.2.1", 40000, 1)) is None
+    assert name_of(router, Flow(WSS, "192.0.2.1", 40000, 1, names=("sbc.example",))) is None
+
+
+def name_of(router: Router, flow: Flow) -> str | None:
+    found = router.trunk_of(flow)
+    return None if found is None else found.name

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sipproxy.b2bua.events import RequestArrived
 from sipproxy.b2bua.settings import TrunkSettings
-from sipproxy.sip.flow import TCP, TLS
+from sipproxy.sip.flow import TCP, TLS, WSS, Flow
+from sipproxy.sip.uri import parse_uri
 
 from .lab import trunk
 from .transfers import MakeLab
@@ -78,3 +79,37 @@ def test_sips_does_not_go_in_the_clear(make_lab: MakeLab) -> None:
     alice.calls("bob", uri="sips:bob@192.0.2.100")
     assert alice.got("480 INVITE")
     assert not bob.heard
+
+
+def test_sips_that_comes_in_the_clear_is_refused(make_lab: MakeLab) -> None:
+    """Our Contact would have to be SIPS too, and there is no TLS where it came from (RFC 5630)."""
+    lab = make_lab(trunks={"bob": trunk("192.0.2.2;transport=tls", match=("192.0.2.2",))})
+    alice = lab.phone("alice")
+    alice.calls("bob", uri="sips:bob@192.0.2.100")
+    assert alice.got("416 INVITE")
+
+
+def test_our_host_without_a_port_is_port_5060(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    shared = lab.engine.shared
+    assert shared.names_us(parse_uri("sip:bob@192.0.2.100"))
+    assert shared.names_us(parse_uri("sips:bob@192.0.2.100"))  # 5061
+    shared.names = frozenset(("192.0.2.100:5070", "192.0.2.100:443"))
+    assert not shared.names_us(parse_uri("sip:bob@192.0.2.100"))  # somebody else on this machine
+    assert not shared.names_us(parse_uri("sips:bob@192.0.2.100"))
+    assert shared.names_us(parse_uri("sip:bob@192.0.2.100"), Flow(WSS, "203.0.113.7", 40000, 1))
+
+
+def test_why_nothing_left_stands_in_the_span(make_lab: MakeLab) -> None:
+    lab = make_lab(trunks={"bob": trunk("192.0.2.2;transport=tls", match=("192.0.2.2",))})
+    lab.reason = "cannot connect: the peer's certificate has expired, ask +15550001234"
+    alice = lab.phone("alice")
+    lab.network.unreachable.add(("192.0.2.2", 5061))
+    alice.calls("bob")
+    lab.settle()
+    (attempt,) = (span for span in lab.spans if span.name == "INVITE" and "error.message" in span.attributes)
+    assert (
+        attempt.attributes["error.message"]
+        == "cannot connect: the peer's certificate has expired, ask ***34"
+    )
+    assert alice.got("503 INVITE")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from .collectors import Identity
 
-_NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
 # `openssl ca` alone lets a certificate begin and end when we like.
 _CA = """
 [ca]
@@ -30,7 +31,7 @@ class Authority:
         self.folder = folder
         self.certificate, self.key = folder / f"{name}.pem", folder / f"{name}.key"
         if not self.certificate.exists():
-            subject = ["-x509", "-subj", f"/CN={name}", "-days", "30"]
+            subject = ["-nodes", "-x509", "-subj", f"/CN={name}", "-days", "30"]
             _openssl("req", *_NEW_KEY, *subject, "-keyout", self.key, "-out", self.certificate)
 
     def issue(
@@ -40,6 +41,7 @@ class Authority:
         purpose: str | None = None,
         years: tuple[int, int] | None = None,
         subject: str | None = None,
+        new_key: Sequence[str] = _NEW_KEY,
     ) -> Identity:
         """A certificate for names such as `DNS:sbc.example`, `URI:sip:example` and `IP:127.0.0.1`; without
         any it has no subjectAltName. `years` are those on whose first day it begins and ends.
@@ -49,7 +51,9 @@ class Authority:
         lines = [f"subjectAltName = {', '.join(names)}"] if names else []
         lines += [f"extendedKeyUsage = {purpose}"] if purpose else []
         more.write_text("\n".join([*lines, "basicConstraints = CA:FALSE", ""]))
-        _openssl("req", *_NEW_KEY, "-subj", f"/CN={subject or name}", "-keyout", key, "-out", request)
+        _openssl(
+            "req", *new_key, "-nodes", "-subj", f"/CN={subject or name}", "-keyout", key, "-out", request
+        )
         files = ("-in", request, "-extfile", more, "-out", certificate)
         if years is None:
             signer = ("-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial")
@@ -72,7 +76,7 @@ def identity(folder: Path, name: str, authority: str = "authority") -> Identity:
 def self_signed(folder: Path, name: str, *names: str) -> Identity:
     """A certificate that nobody vouches for."""
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    subject = ["-x509", "-subj", f"/CN={name}", "-days", "30"]
+    subject = ["-nodes", "-x509", "-subj", f"/CN={name}", "-days", "30"]
     alternatives = ["-addext", f"subjectAltName = {', '.join(names)}"]
     _openssl("req", *_NEW_KEY, *subject, *alternatives, "-keyout", key, "-out", certificate)
     return Identity(certificate, key, certificate)

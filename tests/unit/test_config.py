@@ -309,6 +309,20 @@ FAULTS = [
         "websocket: {origins: [desk.example]}",
         "1: websocket.origins[0]: 'desk.example' is not an origin such as https://desk.example (no path)",
     ),
+    (
+        "trunks: {x: {match: [wss]}, y: {address: h}}\nroutes: [{from: x, to: [y]}]",
+        "1: trunks.x.match[0]: nothing comes by wss: it is not in listen",
+    ),
+    (
+        "trunks: {x: {match: [sip.carrier.example], address: h}}\nroutes: [{from: x, to: [x]}]",
+        "1: trunks.x.match[0]: 'sip.carrier.example' is a name in a certificate, and nobody shows one: "
+        "set tls.clients",
+    ),
+    (
+        "trunks: {x: {match: [10.0.0.1], health: {options_every_s: 5}}, y: {address: h}}\n"
+        "routes: [{from: x, to: [y]}]",
+        "1: trunks.x.health: there is no address to ask",
+    ),
     ("tls: {clients: always}", "1: tls.clients: 'always' is none of off, optional, required"),
     ("tls: {certificates: [{certificate: c.pem}]}", "1: tls.certificates[0].key: required"),
     (
@@ -399,6 +413,7 @@ TRUNK_FAULTS = [
         "match: [sbc_1.example]",
         f"match[0]: 'sbc_1.example' {NO_SOURCE}",
     ),
+    ("tls_name: sbc.example", "tls_name: an address with transport=tls is what it names"),
     ("tls_name: '*.example'", "tls_name: '*.example' is not a domain name"),
     ("address: h;transport=wss", "address: a WebSocket client connects to us: leave the address out"),
     (

@@ -20,7 +20,7 @@ HOSTS = {"alice": "192.0.2.1", "bob": "192.0.2.2", "carol": "192.0.2.3", "dave":
 
 def engine_room(settings: TransferSettings | None = None) -> Shared:
     """What calls share in an engine that does transfers."""
-    shared = shared_with(UDP4, names=frozenset(("proxy.example", "proxy.example:5060")))
+    shared = shared_with(UDP4, names=frozenset(("proxy.example:5060",)))
     shared.pending = PendingTransfers(shared.endpoint, settings or TransferSettings())
     shared.refer_desk = Referring
     return shared

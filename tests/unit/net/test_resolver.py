@@ -14,7 +14,7 @@ import pytest
 from sipproxy.net.hosts import HostsFile
 from sipproxy.net.questions import NEGATIVE_S, Service
 from sipproxy.net.resolver import ResolveError, Resolver, Target, in_order, numeric
-from sipproxy.sip.flow import TCP, UDP
+from sipproxy.sip.flow import TCP, TLS, UDP
 from tests.unit.net.dns_server import DnsServer, also_over_tcp, dns_server
 from tests.unit.net.support import DEADLINE_S, Run, turn
 
@@ -73,6 +73,8 @@ async def reason(resolver: Resolver, host: str, port: int | None = None, transpo
         ("192.0.2.1", 5070, TCP, Target(TCP, "192.0.2.1", 5070)),
         ("[2001:db8::1]", 5070, None, Target(UDP, "2001:db8::1", 5070)),
         ("2001:DB8:0::1", None, TCP, Target(TCP, "2001:db8::1", 5060)),
+        ("192.0.2.1", None, TLS, Target(TLS, "192.0.2.1", 5061)),
+        ("192.0.2.1", 5060, TLS, Target(TLS, "192.0.2.1", 5060)),
         ("::ffff:192.0.2.1", None, None, Target(UDP, "192.0.2.1", 5060)),
         ("1.example", None, None, None),
     ],
@@ -145,6 +147,43 @@ example 300 NAPTR 20 50 "S" "sip+d2t" "" _sip._tcp.example.
     async def story() -> None:
         async with resolving(zone) as (resolver, _):
             assert await resolver.resolve("example") == [Target(TCP, "192.0.2.1", 5070)]
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("tls", "target"), [(True, Target(TLS, "192.0.2.2", 5099)), (False, Target(TCP, "192.0.2.1", 5070))]
+)
+def test_naptr_chooses_tls_only_for_who_can(run: Run, tls: bool, target: Target) -> None:
+    zone = (
+        SERVICES
+        + """
+_sips._tcp.example 300 SRV 10 0 5099 b.example
+example 300 NAPTR 10 50 "s" "SIPS+D2T" "" _sips._tcp.example.
+example 300 NAPTR 20 50 "s" "SIP+D2T" "" _sip._tcp.example.
+"""
+    )
+
+    async def story() -> None:
+        async with resolving(zone) as (resolver, _):
+            resolver.tls = tls
+            assert await resolver.resolve("example") == [target]
+
+    run(story())
+
+
+def test_tls_by_name_has_services_and_a_port_of_its_own(run: Run) -> None:
+    zone = SERVICES + "_sips._tcp.example 300 SRV 10 0 5099 b.example\n" + PLAIN
+
+    async def story() -> None:
+        async with resolving(zone) as (resolver, server):
+            assert await resolver.resolve("example", None, TLS) == [Target(TLS, "192.0.2.2", 5099)]
+            assert (await resolver.resolve("sbc.example", None, TLS))[0] == Target(TLS, "192.0.2.1", 5061)
+            assert (await resolver.resolve("sbc.example", 5070, TLS))[0] == Target(TLS, "192.0.2.1", 5070)
+            server.asked.clear()
+            resolver.tls = True
+            assert (await resolver.resolve("example"))[0].transport == UDP  # nobody points there
+            assert ("_sips._tcp.example", "SRV") not in server.asked
 
     run(story())
 
@@ -231,8 +270,8 @@ def test_what_leads_nowhere_is_one_clear_line(
 def test_a_transport_that_we_do_not_have_is_no_question(run: Run) -> None:
     async def story() -> None:
         async with resolving(PLAIN) as (resolver, server):
-            expected = "cannot resolve sbc.example: no such transport: TLS"
-            assert await reason(resolver, "sbc.example", None, "TLS") == expected
+            expected = "cannot resolve sbc.example: no such transport: WS"
+            assert await reason(resolver, "sbc.example", None, "WS") == expected
             assert server.asked == []
 
     run(story())

@@ -71,7 +71,7 @@ def lost(framer: WebSocketFramer, data: bytes) -> RemoteProtocolError:
 )
 def test_a_client_that_speaks_sip_is_let_in(request_: bytes) -> None:
     framer = WebSocketFramer(65535)
-    assert framer.feed(request_) == []
+    assert fed(framer, request_) == []
     assert framer.open
     assert accepted(framer.output())
     assert framer.feed(frame(HELLO)) == [HELLO]

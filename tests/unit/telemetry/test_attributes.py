@@ -23,7 +23,14 @@ def test_every_row_can_be_documented(row: Row) -> None:
 
 @by_name
 def test_names_are_opentelemetrys_or_under_sip(row: Row) -> None:
-    others = ("interaction.id", "session.id", "error.type", "server.address", "user_agent.original")
+    others = (
+        "interaction.id",
+        "session.id",
+        "error.message",
+        "error.type",
+        "server.address",
+        "user_agent.original",
+    )
     assert row.name.startswith(("sip.", "network.")) or row.name in others
 
 

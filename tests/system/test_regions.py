@@ -1,0 +1,248 @@
+"""Two regions, and 120 ms between them: alice and a proxy in the one, another proxy and bob in the other.
+
+Two calls: bob rings at once, or thinks for 400 ms first. Where the time goes must be told apart: the way, the
+proxies, bob.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from sipproxy import __version__
+from tests.support.otlp import HttpReceiver
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.sipp import Cast, Role
+from tests.support.spans import Span, children, drawn, roots
+from tests.support.story import SCENARIOS
+
+from .region_path import Region, two_regions
+
+if shutil.which("sipp") is None and os.environ.get("CI") != "true":
+    pytest.skip("the calls need SIPp (apt install sip-tester)", allow_module_level=True)
+
+ONE_WAY_S = 0.060
+WAY_MS = 120.0
+SLACK_MS = 50.0  # what a busy machine may add; less than one way, so that no way can hide in it
+THINKS_MS = 400  # longer than the way, shorter than the time until an INVITE is repeated
+PATIENCE_S = 10.0
+ALICE, BOB = "127.0.0.2", "127.0.0.3"
+QUICK, SLOW = "4bf92f3577f34da6a3ce929d0e0e4736", "9a1b0c2d3e4f5061728394a5b6c7d8e9"  # the calls' trace ids
+CALLERS_SPAN = "00f067aa0ba902b7"
+NAMES = {"eu": "eu-west-2", "us": "us-east-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What both collectors have, and what was measured before any call."""
+
+    spans: Mapping[str, Sequence[Span]]
+    way: str  # what delayed it: netem or tun
+    figures: str  # of eu, before the first call
+
+    def all(self, trace_id: str) -> list[Span]:
+        """A whole trace."""
+        return [span for region in self.spans.values() for span in region if span.trace_id == trace_id]
+
+    def one(self, region: str, title: str, trace_id: str) -> Span:
+        """The span of that name and kind."""
+        found = [s for s in self.spans[region] if s.title == title and s.trace_id == trace_id]
+        assert len(found) == 1, drawn(self.all(trace_id))
+        return found[0]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    """Both calls, once for all stories."""
+    folder = tmp_path_factory.mktemp("regions")
+    with ExitStack() as stack:
+        eu, us, way = stack.enter_context(two_regions(ONE_WAY_S))
+        collectors = {}
+        for name, region in (("eu", eu), ("us", us)):
+            with region.inside():
+                collectors[name] = stack.enter_context(HttpReceiver())
+        bob_at = f"{BOB}:5070"  # nobody else is in his region: no port is taken there
+        theirs: dict[str, Any] = {"eu": _neighbour(eu), "bob": {"address": bob_at}}
+        with us.inside():
+            there = Proxy(_settings("us", us, collectors["us"], theirs), folder / "us")
+        ours = {"us": _neighbour(us), "alice": {"address": f"{ALICE}:5070", "match": [ALICE]}}
+        with eu.inside():
+            here = Proxy(_settings("eu", eu, collectors["eu"], ours), folder / "eu")
+        stack.enter_context(there)
+        stack.enter_context(here)
+        with eu.inside():
+            figures = _until_answered(here, "us")
+        with us.inside():
+            _until_answered(there, "eu")
+        for trace_id, thinks_ms in ((QUICK, 0), (SLOW, THINKS_MS)):
+            _call(eu, us, folder / trace_id, bob_at, trace_id, thinks_ms)
+        for proxy in (here, there):
+            proxy.stop()
+        yield Played({name: collectors[name].spans for name in collectors}, way, figures)
+
+
+def _neighbour(region: Region) -> dict[str, Any]:
+    at = f"{region.address}:5060"
+    return {"address": at, "match": [at], "health": {"options_every_s": 1}}
+
+
+def _settings(name: str, region: Region, collector: HttpReceiver, trunks: dict[str, Any]) -> dict[str, Any]:
+    source, target = ("eu", "bob") if name == "us" else ("alice", "us")
+    return {
+        "listen": [f"udp:{region.address}:5060"],
+        "region": NAMES[name],
+        "trunks": trunks,
+        "routes": [{"from": source, "to": [target]}],
+        "tracing": {"endpoint": collector.endpoint, "every_ms": 50},
+    }
+
+
+def _until_answered(proxy: Proxy, trunk: str) -> str:
+    """Its figures, once one of its OPTIONS has come back."""
+    answered = re.compile(
+        rf'^sip_messages_total{{direction="received",method="2xx",trunk="{trunk}"}} [1-9]', re.MULTILINE
+    )
+    return _until(lambda: _figures(proxy), lambda text: answered.search(text) is not None)
+
+
+def _figures(proxy: Proxy) -> str:
+    with urlopen(f"{proxy.page()}/metrics", timeout=PATIENCE_S) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def _until(ask: Callable[[], str], enough: Callable[[str], bool]) -> str:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while not enough(text := ask()):
+        assert time.monotonic() < give_up_at, text
+    return text
+
+
+def _call(eu: Region, us: Region, folder: Path, bob_at: str, trace_id: str, thinks_ms: int) -> None:
+    """From alice to bob, who lets her wait."""
+    folder.mkdir()
+    text = (SCENARIOS / "common/callee.xml").read_text()
+    before, first_answer, after = text.partition("  <send>")
+    plays = folder / "bob.xml"
+    plays.write_text(f'{before}  <pause milliseconds="{thinks_ms}"/>\n{first_answer}{after}')
+    headers = f"traceparent: 00-{trace_id}-{CALLERS_SPAN}-01"
+    with Cast() as cast:
+        with us.inside():
+            cast.enter(Role("bob", plays, BOB, 5070, keys={"contact": bob_at}), folder)
+        with eu.inside():
+            port = free_port(ALICE)
+            keys = {"contact": f"{ALICE}:{port}", "headers": headers}
+            plays = SCENARIOS / "common/caller.xml"
+            cast.enter(Role("alice", plays, ALICE, port, calls_at=f"{eu.address}:5060", keys=keys), folder)
+        cast.finish()
+
+
+def lasted_ms(span: Span) -> float:
+    """Its length."""
+    return (span.end_ns - span.start_ns) / 1e6
+
+
+def after_ms(span: Span, event: str) -> float:
+    """When that happened, from the span's start."""
+    [at] = [found.time_ns for found in span.events if found.name == event]
+    return (at - span.start_ns) / 1e6
+
+
+def rtt_ms(span: Span) -> float:
+    """What it says of the way to its peer."""
+    value = span.attributes["sip.peer.rtt_ms"]
+    assert isinstance(value, float)
+    return value
+
+
+def is_the_way(ms: float) -> bool:
+    """One way and back, and little more."""
+    return WAY_MS <= ms < WAY_MS + SLACK_MS
+
+
+def test_the_way_is_known_before_the_first_call(played: Played, record_property: Callable[..., None]) -> None:
+    """OPTIONS have measured it."""
+    record_property("delayed by", played.way)
+    assert 'sip_calls_total{outcome="answered",trunk="alice"} 0' in played.figures
+    assert is_the_way(rtt_ms(played.one("eu", "INVITE client", QUICK)))
+    assert is_the_way(rtt_ms(played.one("us", "INVITE server", QUICK)))
+
+
+@pytest.mark.parametrize("trace_id", [QUICK, SLOW], ids=["bob rings at once", "bob thinks first"])
+def test_the_way_is_on_the_span_that_goes_there(played: Played, trace_id: str) -> None:
+    """The attempt of the one proxy takes longer than the call of the other, by the way."""
+    attempt, call = played.one("eu", "INVITE client", trace_id), played.one("us", "INVITE server", trace_id)
+    assert is_the_way(lasted_ms(attempt) - lasted_ms(call))
+    assert is_the_way(after_ms(attempt, "100"))
+    assert is_the_way(rtt_ms(attempt))
+    assert WAY_MS / 2 <= (call.start_ns - attempt.start_ns) / 1e6 < WAY_MS / 2 + SLACK_MS
+
+
+@pytest.mark.parametrize("trace_id", [QUICK, SLOW], ids=["bob rings at once", "bob thinks first"])
+def test_the_way_is_on_no_other_span(played: Played, trace_id: str) -> None:
+    thinks_ms = THINKS_MS if trace_id == SLOW else 0
+    for title in ("INVITE server", "INVITE client"):
+        in_his_region = played.one("us", title, trace_id)
+        assert thinks_ms <= lasted_ms(in_his_region) < thinks_ms + SLACK_MS
+    hers = played.one("eu", "INVITE server", trace_id)
+    assert lasted_ms(hers) - lasted_ms(played.one("eu", "INVITE client", trace_id)) < SLACK_MS
+    for region in NAMES:
+        assert lasted_ms(played.one(region, "route internal", trace_id)) < SLACK_MS
+
+
+def test_neither_proxy_takes_the_time(played: Played) -> None:
+    for trace_id in (QUICK, SLOW):
+        for region in NAMES:
+            delay_us = played.one(region, "INVITE client", trace_id).attributes["sip.proxy.delay_us"]
+            assert isinstance(delay_us, int)
+            assert 0 < delay_us < SLACK_MS * 1000
+
+
+def test_a_callee_that_thinks_is_no_long_way(played: Played) -> None:
+    """Bob says nothing until he rings: what he thinks must not pass for the network."""
+    attempt, dialog = played.one("us", "INVITE client", SLOW), played.one("us", "dialog client", SLOW)
+    assert after_ms(attempt, "180") >= THINKS_MS
+    for span in (attempt, dialog):
+        assert span.attributes.get("sip.peer.rtt_ms", 0.0) < SLACK_MS  # type: ignore[operator]
+    for region, title in (("eu", "dialog client"), ("us", "dialog server")):
+        assert is_the_way(rtt_ms(played.one(region, title, SLOW)))
+
+
+def test_dialogs_tell_the_way_to_their_peer(played: Played) -> None:
+    assert is_the_way(rtt_ms(played.one("eu", "dialog client", QUICK)))
+    assert is_the_way(rtt_ms(played.one("us", "dialog server", QUICK)))
+    for region, title in (("eu", "dialog server"), ("us", "dialog client")):
+        near = played.one(region, title, QUICK).attributes.get("sip.peer.rtt_ms", 0.0)
+        assert near < SLACK_MS  # type: ignore[operator]
+
+
+def test_it_is_one_trace(played: Played) -> None:
+    for trace_id in (QUICK, SLOW):
+        spans = played.all(trace_id)
+        [root] = roots(spans)
+        assert root.parent_id == CALLERS_SPAN
+        attempt = played.one("eu", "INVITE client", trace_id)
+        assert children(spans, attempt) == [played.one("us", "INVITE server", trace_id)]
+        assert len(spans) == 10, drawn(spans)
+
+
+def test_each_span_says_where_it_was_made(played: Played) -> None:
+    instances = set()
+    for name, spans in played.spans.items():
+        resources = {(s.resource["cloud.region"], s.resource["service.version"]) for s in spans}
+        assert resources == {(NAMES[name], f"{__version__}+{NAMES[name]}")}
+        instances |= {span.resource["service.instance.id"] for span in spans}
+        assert {span.resource["service.name"] for span in spans} == {"sipproxy"}
+        assert not any("region" in attribute for span in spans for attribute in span.attributes)
+    assert len(instances) == 2
