@@ -70,6 +70,7 @@ class Server:
             clock=clock,
             tell=self._telling.tell,
             complain=lambda event, facts: self.log.warning(event, **facts),
+            refused=self._telling.stranger,
         )
 
     async def start(self) -> None:
@@ -114,6 +115,8 @@ class Server:
         """The loop that has the calls runs: systemd ends us when it does not hear that (WatchdogSec)."""
         if self._notifier.watchdog_s is not None:
             self._notifier.alive()
+            state = "draining" if self._stopping.is_set() else "serving"
+            self._notifier.status(f"{state}, calls: {self.engine.calls}")
             loop = asyncio.get_running_loop()
             self._alive = loop.call_later(self._notifier.watchdog_s, self._keep_alive)
 

@@ -34,6 +34,8 @@ from .telemetry.spans import SpanBook
 
 LOGGED = frozenset(("trunk_down", "trunk_up", "session_expired", "no_ack", "token_unknown", "token_replayed"))
 WARNED = frozenset(("trunk_down", "session_expired", "no_ack", "token_replayed"))
+NO_MATCH = "no trunk's match has this address"
+_WHY_REFUSED = {"malformed": "malformed"}
 STRANGER_S, MOST_STRANGERS = 60.0, 256  # seconds until one is told of again; how many are remembered
 STORE_S = 5.0  # seconds that the last spans of a shutdown may take until they are stored
 LAG_EVERY_S = 0.25
@@ -73,8 +75,8 @@ class Telling:
         self._book = SpanBook(self._masker, self._wall_offset)
         self._meter = Meter(settings.trunks, self._wall_offset)
         self._lag = Lag()
-        self._unreachable: dict[str, tuple[str, float]] = {}  # by trunk: why, and when that was told
-        self._strangers: dict[str, float] = {}  # by address, when each was last told of
+        self._unreachable = Seldom()  # trunks, and why
+        self._strangers = Seldom()  # addresses, and why
         self._tap: Tap | None = None
         self._handover: Handover | None = None
         self._supervisor: Supervisor | None = None
@@ -118,7 +120,7 @@ class Telling:
                 if fact.what in LOGGED:
                     self._log_counted(fact)
                 elif fact.peer:
-                    self._log_stranger(fact.peer, fact.what, sent_at)
+                    self.stranger(fact.peer, _WHY_REFUSED.get(fact.what, NO_MATCH), sent_at)
             elif type(fact) is Unsent:
                 self._log_unreachable(fact, sent_at)
         self._meter.take(facts, sent_at)
@@ -136,22 +138,13 @@ class Telling:
         write(fact.what, trunk=fact.trunk, **more)
 
     def _log_unreachable(self, fact: Unsent, now: float) -> None:
-        """Once a minute while it stays so, and at once when there is another reason."""
-        reason, told_at = self._unreachable.get(fact.trunk, ("", -STRANGER_S))
-        if reason != fact.reason or told_at + STRANGER_S <= now:
-            self._unreachable[fact.trunk] = fact.reason, now
+        if self._unreachable.due((fact.trunk, fact.reason), now):
             self.log.warning("trunk unreachable", trunk=fact.trunk, reason=fact.reason)
 
-    def _log_stranger(self, peer: str, what: str, now: float) -> None:
-        """Now and then: it may be a scanner, or a trunk that the configuration does not match."""
-        if self._strangers.get(peer, -STRANGER_S) + STRANGER_S > now:
-            return
-        if len(self._strangers) >= MOST_STRANGERS:
-            self._strangers.pop(next(iter(self._strangers)))
-        self._strangers.pop(peer, None)
-        self._strangers[peer] = now
-        reason = "malformed" if what == "malformed" else "no trunk's match has this address"
-        self.log.info("stranger refused", peer=peer, reason=reason)
+    def stranger(self, peer: str, reason: str, now: float) -> None:
+        """Somebody was turned away: a scanner, or a trunk that the configuration does not match."""
+        if self._strangers.due((peer, reason), now):
+            self.log.info("stranger refused", peer=peer, reason=reason)
 
     def _wall_offset(self) -> float:
         return time.time() - self._clock()
@@ -217,6 +210,23 @@ class Telling:
             self._handover.put(finished)
         if self._sink is not None and finished:
             self._sink.put(finished)
+
+
+class Seldom:
+    """What is told once a minute, however often it happens."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str], float] = {}
+
+    def due(self, what: tuple[str, str], now: float) -> bool:
+        """Whether it is to be told now."""
+        if self._told.get(what, now - STRANGER_S) + STRANGER_S > now:
+            return False
+        if len(self._told) >= MOST_STRANGERS:
+            self._told.pop(next(iter(self._told)))
+        self._told.pop(what, None)
+        self._told[what] = now
+        return True
 
 
 class Lag:

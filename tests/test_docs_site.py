@@ -98,7 +98,7 @@ def test_pages_load_nothing_from_elsewhere(built: dict[str, Seen], site: Path) -
     loaded = [link for page in built.values() for link in page.loads]
     assert loaded
     assert [link for link in loaded if re.match(r"(?:[a-z]+:)?//", link)] == []
-    for style in site.rglob("*.css"):
+    for style in (path for path in site.rglob("*.css") if path.is_file()):
         named = re.findall(r"url\(['\"]?([^'\")]+)|@import ['\"]([^'\"]+)", style.read_text("utf-8"))
         assert [link for pair in named for link in pair if re.match(r"(?:https?:)?//", link)] == []
 
@@ -137,10 +137,11 @@ def test_a_reader_searches_and_the_browser_asks_nobody_else(served: str) -> None
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(served)
         page.get_by_role("textbox", name="Search").fill("transfer_anchor")
-        found = page.get_by_role("link", name="Guide").filter(has_text="transfer_anchor").first
+        found = page.get_by_role("link").filter(has_text="transfer_anchor").first
         expect(found).to_be_visible()
         found.click()
-        expect(page).to_have_url(re.compile("guide/.*#transfers"))
+        expect(page).not_to_have_url(served)
+        expect(page.get_by_role("article")).to_contain_text("transfer_anchor")
         browser.close()
     assert complaints == []
     assert [url for url in asked if not url.startswith((served, "data:", "blob:"))] == []

@@ -29,7 +29,7 @@ _LANGUAGES = {
         "json": "json",
     },
     **{"toml": "toml", "html": "html", "css": "css", "sh": "bash", "service": "ini", "xml": "xml", "csv": ""},
-    **{"conf": "", "cfg": "", "local": "", "txt": "", "": ""},
+    **{"conf": "", "cfg": "", "local": "", "list": "", "txt": "", "": ""},
 }
 _NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"  # who searches wants the pages that explain
 _LEFT_OUT = {"__pycache__", "node_modules"}
@@ -56,7 +56,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         place = _place(path)
         if place in _paths:
             continue
-        _paths[place] = path
+        _paths[place] = f"{path}/" if (ROOT / path).is_dir() else path
         if place.endswith(".md"):
             file = File.generated(config, place, content=_NOT_SEARCHED + _page(ROOT / path))
         else:
@@ -104,8 +104,14 @@ def _place(path: str) -> str:
         return f"{PREFIX}/{path}/index.md"
     if path.endswith(".md"):
         return f"{PREFIX}/{path}"
-    is_text = file.suffix.removeprefix(".") in _LANGUAGES and file.stat().st_size <= _LONGEST_PAGE
-    return f"{PREFIX}/{path}.md" if is_text else f"{PREFIX}/{path}"
+    if file.suffix.removeprefix(".") not in _LANGUAGES or file.stat().st_size > _LONGEST_PAGE:
+        return f"{PREFIX}/{path}"
+    name = path.removesuffix(".html") + "-html" if path.endswith(".html") else path  # no folder index.html
+    return f"{PREFIX}/{name}.md"
+
+
+def _is_left_out(part: str) -> bool:
+    return part.startswith(".") or part in _LEFT_OUT
 
 
 def _page(file: Path) -> str:
@@ -113,8 +119,9 @@ def _page(file: Path) -> str:
         return file.read_text("utf-8")
     path = file.relative_to(ROOT)
     if file.is_dir():
-        found = sorted(each for each in file.rglob("*") if each.is_file() and not _LEFT_OUT & {*each.parts})
-        names = [each.relative_to(file).as_posix() for each in found]
+        found = sorted(each.relative_to(file) for each in file.rglob("*") if each.is_file())
+        shown = (each for each in found if not any(_is_left_out(part) for part in each.parts))
+        names = [each.as_posix() for each in shown]
         return f"# {path}/\n\n" + "".join(f"- [`{name}`]({name})\n" for name in names)
     fence = "~~~~"
     language = _LANGUAGES[file.suffix.removeprefix(".")]

@@ -27,6 +27,9 @@ class Receiver(Protocol):
     def broken(self, data: bytes, flow: Flow, reason: str, now: float) -> None:
         """Take what a stream held when its framing was lost; the connection closes after the next flush."""
 
+    def refused(self, flow: Flow, reason: str, now: float) -> None:
+        """Learn that somebody who connected was turned away: no TLS, or no WebSocket of ours."""
+
     def closed(self, flow: Flow, now: float) -> None:
         """Learn that an open connection is gone."""
 

@@ -2,12 +2,10 @@
 
 RFC 3261 section 18, RFC 5626 section 3.5.1, RFC 7118:
 
-    connecting   send              wait (bounded)                          connecting
     connecting   connected         TLS, WebSocket: shake hands first       opening
-    connecting   refused, late     everything that waits is unsent         gone
-    opening      send              wait (bounded)                          opening
     opening      hands shaken      send what waits                         open
-    opening      a fault, late     everything that waits is unsent         gone
+    both         send              wait (bounded)
+    both         refused, late     everything that waits is unsent         gone
     open         bytes             hand whole messages over, one flush     open
     open         framing lost      tell, flush, half-close                 deaf
     open         peer reads not    abort, what it did not take is unsent   gone
@@ -50,8 +48,7 @@ class Connection(asyncio.Protocol):
         self._framer: StreamFramer | Layer = StreamFramer(everyone.edge.message_limit)
         self._layer: Layer | None = None  # of TLS and WebSocket: the framer, which then has more to say
         self._transport: asyncio.Transport | None = None
-        # Not taken by the kernel yet, as far as we know; with its size on the wire.
-        self._held: deque[tuple[bytes, Flow, int]] = deque()
+        self._held: deque[tuple[bytes, Flow, int]] = deque()  # with sizes; the kernel may not have them yet
         self._held_bytes = 0
         self._reason: str | None = None  # why we ended it
         self._deaf = False
@@ -63,13 +60,13 @@ class Connection(asyncio.Protocol):
         self.incoming = incoming
         self.ready = False  # hands are shaken
         self.heard = not incoming
-        self.opened: asyncio.Future[None] | None = None  # for who waits until hands are shaken
+        self.opened = asyncio.Event()  # it is ready, or gone
         self.active_at = everyone.edge.clock()
         self.partial_at: float | None = None  # since when the rest of a message or handshake is missing
 
     @property
     def made(self) -> bool:
-        """Whether there is a socket of its own."""
+        """Whether the socket is a transport's, which closes it."""
         return self._transport is not None
 
     @property
@@ -131,6 +128,10 @@ class Connection(asyncio.Protocol):
             if layer is not None and not self._deaf:
                 self._put(layer.close())
             transport.close()
+
+    def _give_up_reader(self) -> None:
+        self._all.edge.counters.slow_readers += 1
+        self.end("the peer does not read")
 
     def fail(self, reason: str) -> None:
         """Report everything that waits: nothing of it left."""
@@ -232,13 +233,11 @@ class Connection(asyncio.Protocol):
             self._all.edge.counters.handshakes_failed += 1
         if reason is not None:
             self.fail(reason)
-        if self.opened is not None and not self.opened.done():
-            self.opened.set_result(None)
+        self.opened.set()
         if self.ready and self.flow.web:
-            edge = self._all.edge
-            now = edge.clock()
-            edge.receiver.closed(self.flow, now)
-            edge.receiver.flush(now)
+            receiver, now = self._all.edge.receiver, self._all.edge.clock()
+            receiver.closed(self.flow, now)
+            receiver.flush(now)
 
     def _open_up(self) -> None:
         """Now messages may go out."""
@@ -247,8 +246,7 @@ class Connection(asyncio.Protocol):
         held, self._held, self._held_bytes = self._held, deque(), 0
         for data, flow, _ in held:
             self.send(data, flow)
-        if self.opened is not None and not self.opened.done():
-            self.opened.set_result(None)
+        self.opened.set()
 
     def _tend(self, layer: Layer) -> None:
         """Let a layer say what it has to, and hear what it has learnt."""
@@ -271,36 +269,30 @@ class Connection(asyncio.Protocol):
         if transport.get_write_buffer_size() > self._all.limits.unread_bytes:
             self._give_up_reader()
 
-    def _give_up_reader(self) -> None:
-        self._all.edge.counters.slow_readers += 1
-        self.end("the peer does not read")
-
     def _lose(self, error: RemoteProtocolError, now: float) -> None:
         """Nothing more can be read: tell whom it concerns, and close."""
         edge, transport = self._all.edge, self._transport
         assert transport is not None
         if isinstance(error, TlsError):
-            self._lose_tls(error.reason)
+            early = not self.ready or not self._proven or self._layer is None
+            edge.counters.handshakes_failed += early
+            if early and self.incoming:
+                edge.receiver.refused(self.flow, error.reason, now)
+            prefix = "cannot connect: " if early and not self.incoming else ""
+            self._reason, self._deaf = self._reason or prefix + error.reason, True
+            if self._layer is not None:
+                transport.write(self._layer.output() + self._layer.close())  # an alert
+            transport.close()
             return
         if isinstance(error, Refused):
             edge.counters.websockets_refused += 1
+            edge.receiver.refused(self.flow, error.reason, now)
         elif not isinstance(error, Closed):
             edge.counters.framing_lost += 1
             if not self.flow.web:  # there the close frame is the answer
                 edge.receiver.broken(self._framer.pending, self.flow, error.reason, now)
                 edge.receiver.flush(now)
         self._turn_deaf(transport)
-
-    def _lose_tls(self, reason: str) -> None:
-        assert self._transport is not None
-        if not self.ready or not self._proven or self._layer is None:
-            self._all.edge.counters.handshakes_failed += 1
-            reason = reason if self.incoming else f"cannot connect: {reason}"
-        self._reason = self._reason or reason
-        self._deaf = True
-        if self._layer is not None:
-            self._transport.write(self._layer.output() + self._layer.close())  # an alert
-        self._transport.close()
 
     def _turn_deaf(self, transport: asyncio.Transport) -> None:
         self._deaf = True

@@ -47,6 +47,7 @@ class Driver:
         clock: Callable[[], float],
         tell: Listening,
         complain: Callable[[str, dict[str, str]], object],
+        refused: Callable[[str, str, float], None],
         tap: Tap | None = None,
     ) -> None:
         self._transports = transports
@@ -54,6 +55,7 @@ class Driver:
         self._clock = clock
         self._tell = tell
         self._complain = complain  # an event for the log
+        self._refused = refused  # who was turned away, and why
         self.tap = tap
         self._engine: Engine | None = None
         self._loop = asyncio.get_running_loop()
@@ -98,6 +100,10 @@ class Driver:
         """A stream lost its framing: what it held may still deserve an answer before it closes."""
         if self._engine is not None:
             self._guarded(self._take, self._engine, data, flow, now)
+
+    def refused(self, flow: Flow, reason: str, now: float) -> None:
+        """Somebody who connected was turned away."""
+        self._guarded(self._refused, flow.host, reason, now)
 
     def closed(self, flow: Flow, now: float) -> None:
         """A connection is gone."""

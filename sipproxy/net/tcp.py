@@ -225,9 +225,8 @@ class Connections:
                 sock.bind((source, 0))
             async with asyncio.timeout(self.limits.connect_s):
                 await self.edge.loop.sock_connect(sock, (host, port))
-                connection.opened = self.edge.loop.create_future()
                 await self.edge.loop.create_connection(lambda: connection, sock=sock)
-                await connection.opened
+                await connection.opened.wait()
             if not connection.ready:  # it has told why
                 self.edge.counters.connections_failed += 1
         except OSError as error:

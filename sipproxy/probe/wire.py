@@ -111,6 +111,11 @@ class Wire:
         if self._agent is not None:
             self._agent.counts["malformed"] += 1
 
+    def refused(self, flow: Flow, reason: str, now: float) -> None:
+        """Somebody connected who does not speak our TLS: whoever waits for the path will see."""
+        if self._agent is not None:
+            self._agent.counts["refused"] += 1
+
     def closed(self, flow: Flow, now: float) -> None:
         """Told of connections of WebSocket clients alone, which the probe has none of."""
 

@@ -138,7 +138,7 @@ class Endpoint:
             return
         faults = faults_of(response)
         if faults:
-            self._user.count("malformed")
+            self._user.count("malformed", flow)
             usable = mended(tx.request, response, faults)
             if usable is None:
                 return

@@ -125,6 +125,7 @@ def test_the_trace_passes_both_ways(house: House, receiver: HttpReceiver) -> Non
     assert (root.attributes["sip.trunk"], attempt.attributes["sip.trunk"]) == ("alice", "bob")
     invite = answered.invite
     assert invite is not None
+    assert invite.start_line == f"INVITE sip:bob@{bob.at} SIP/2.0"
     assert invite.values("traceparent") == [traceparent_of(attempt)]
     assert invite.values("tracestate") == [state]
     assert [f"{name}: {value}" for name, value in invite.rows if name.lower().startswith("x-")] == own
@@ -136,6 +137,18 @@ def test_the_trace_passes_both_ways(house: House, receiver: HttpReceiver) -> Non
     assert answer.values("traceparent") == [traceparent_of(root)]
     [bye] = [m for m in bob.heard if m.kind == "BYE" and m.values("Call-ID") == [answered.call_id]]
     assert bye.values("traceparent") == [traceparent_of(only(spans, "dialog client"))]
+
+
+def test_the_anchor_of_somebody_else_s_transfer_passes(house: House) -> None:
+    """Where another operator's proxies stand beyond: only they know the token."""
+    carol, anchor = house.phone("carol"), "sip:carol@198.51.100.99:5070;sipproxy-ref=0123456789abcdef"
+    call = house.phone("alice").calls("carol", uri=anchor)
+    called = carol.is_called()
+    assert called.invite is not None
+    assert called.invite.start_line == f"INVITE {anchor} SIP/2.0"
+    carol.responds(called.invite, "486 Busy Here", to=called.local)
+    called.hears("ACK")
+    call.is_refused(486)
 
 
 def test_a_large_invite_passes(house: House) -> None:

@@ -159,6 +159,7 @@ class WebPhone(StreamPhone):
         *,
         outbound: str,
         name: str = "127.0.0.1",
+        path: str = "/",
         origin: str | None = None,
         subprotocol: str | None = "sip",
     ) -> None:
@@ -167,7 +168,7 @@ class WebPhone(StreamPhone):
         self.at = f"{who}.invalid"  # RFC 7118 section 5
         self.refusal = b""
         self._frames = Frames()
-        self._request = upgrade(origin=origin, subprotocol=subprotocol)
+        self._request = upgrade(path=path, origin=origin, subprotocol=subprotocol)
 
     def _write(self, data: bytes) -> None:
         super()._write(frame(data, TEXT))

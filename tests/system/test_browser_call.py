@@ -82,15 +82,15 @@ def test_the_desk_is_transferred_and_all_is_one_trace(floor: Floor, ours: Desk) 
     assert second.values("tracestate") == [f"desk={page.span_id}"]
 
 
-def test_the_desk_transfers_and_all_is_one_trace(floor: Floor, ours: Desk) -> None:
+def test_the_desk_transfers_and_all_is_one_trace(floor: Floor, secure: Desk) -> None:
     """The desk sends the agent on. The agent's phone places that call, out of the desk's sight."""
     with Cast() as cast:
         colleague: list[Play] = [("answers", {"offer": OFFER}), "is-hung-up-on"]
         agent = follows("traceparent: [$traceparent]")
         floor.house.enter(cast, {"colleague": colleague, "agent": agent})
-        trace_id = ours.calls("sip:agent@desk.example")
-        ours.transfers("sip:colleague@desk.example")
-        ours.is_over()
+        trace_id = secure.calls("sip:agent@desk.example")
+        secure.transfers("sip:colleague@desk.example")
+        secure.is_over()
         cast.finish()
     assert outline(floor.house.trace(trace_id, 12)) == outlined("""
         call client desk

@@ -16,6 +16,7 @@ from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.spans import roots
 from tests.system.stream_phones import WebPhone
+from tests.system.web_front import WebFront
 
 ORIGIN = "https://desk.example"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e48{:02x}"
@@ -30,7 +31,7 @@ class Desk:
         self.receiver = receiver
         udp = f"127.0.0.1:{free_port('127.0.0.1')}"
         self.agent = Phone("agent", "127.0.0.1", udp)
-        own = identity(folder, "proxy")
+        self.own = own = identity(folder, "proxy")
         self.trusting = ssl.create_default_context(cafile=str(own.authority))
         self.proxy = Proxy(
             {
@@ -114,6 +115,19 @@ def test_a_call_from_a_page_is_one_trace_and_all_of_it_goes_by_one_connection(
     own = [span for span in spans if span.trace_id == trace_id]
     assert match[2] in {span.span_id for span in own}
     assert [span.parent_id for span in roots(own)] == [SPAN_ID]
+
+
+def test_nginx_may_end_the_tls(desk: Desk, tmp_path: Path) -> None:
+    with WebFront(tmp_path / "nginx", desk.proxy.address("ws"), desk.own) as front:
+        page = WebPhone("bob", desk.trusting, outbound=front.at, path="/sip", origin=ORIGIN)
+        page.transport = "WS"  # as the proxy sees it
+        with page:
+            call, answered, _ = desk.call(page)
+            answered.answers()
+            call.is_answered()
+            answered.hears("ACK")
+            answered.hangs_up()
+            call.hears("BYE")
 
 
 def test_a_page_that_takes_its_call_back_is_heard_at_once(desk: Desk) -> None:

@@ -6,6 +6,7 @@ It shows its certificate both ways, and wants the proxy's. What comes by TLS goe
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -64,24 +65,8 @@ request_route {{
     t_relay();
 }}
 """
-_TLS = """\
-[server:default]
-method = TLSv1.2+
-verify_certificate = yes
-require_certificate = yes
-certificate = {certificate}
-private_key = {key}
-ca_list = {ca}
-
-[client:default]
-method = TLSv1.2+
-verify_certificate = yes
-require_certificate = yes
-certificate = {certificate}
-private_key = {key}
-ca_list = {ca}
-server_name = proxy.example
-"""
+_PAGE = Path(__file__).parents[2] / "docs/transports.md"
+_TLS = re.compile(r"^```text\n(\[server:default\].*?)^```", re.MULTILINE | re.DOTALL)
 
 
 class TlsKamailio:
@@ -95,8 +80,7 @@ class TlsKamailio:
                 pytest.fail(missing, pytrace=False)
             pytest.skip(missing)
         folder.mkdir()
-        names = {"certificate": shows.certificate, "key": shows.key, "ca": shows.authority}
-        (folder / "tls.cfg").write_text(_TLS.format(**names))
+        (folder / "tls.cfg").write_text(_documented(shows))
         places = {"udp": udp, "tls": tls, "phone": phone, "proxy": proxy, "folder": folder}
         (folder / "kamailio.cfg").write_text(_CONFIG.format(**places))
         self.udp, self._tls = udp, tls
@@ -151,3 +135,18 @@ class TlsKamailio:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._reader.join()
+
+
+def _documented(shows: Identity) -> str:
+    """The tls.cfg of docs/transports.md, with these files."""
+    found = _TLS.search(_PAGE.read_text())
+    assert found is not None, "docs/transports.md shows no tls.cfg"
+    text = found[1]
+    for name, file in (
+        ("sbc.pem", shows.certificate),
+        ("sbc.key", shows.key),
+        ("trusted.pem", shows.authority),
+    ):
+        assert f"/etc/kamailio/tls/{name}" in text
+        text = text.replace(f"/etc/kamailio/tls/{name}", str(file))
+    return text

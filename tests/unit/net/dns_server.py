@@ -14,6 +14,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.support.ports import free_port
 from tests.unit.net.support import place
 
 
@@ -110,7 +111,9 @@ async def dns_server(zone: str = "") -> AsyncIterator[DnsServer]:
     """Serve over UDP."""
     loop = asyncio.get_running_loop()
     server = DnsServer(zone)
-    transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=("127.0.0.1", 0))
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: server, local_addr=("127.0.0.1", free_port("127.0.0.1"))
+    )
     try:
         yield server
     finally:

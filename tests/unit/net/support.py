@@ -26,6 +26,7 @@ class Inbox:
         self.unsent_ones: list[tuple[bytes, Flow, str]] = []
         self.broken_ones: list[tuple[bytes, Flow, str]] = []
         self.closed_ones: list[Flow] = []
+        self.turned_away: list[tuple[str, str]] = []
         self.flushes = 0
         self.log: list[str] = []
         self.on_broken: Callable[[Flow], None] | None = None
@@ -44,6 +45,9 @@ class Inbox:
         self.log.append("broken")
         if self.on_broken is not None:
             self.on_broken(flow)
+
+    def refused(self, flow: Flow, reason: str, now: float) -> None:
+        self.turned_away.append((flow.transport, reason))
 
     def closed(self, flow: Flow, now: float) -> None:
         self.closed_ones.append(flow)

@@ -14,7 +14,7 @@ from sipproxy.b2bua.routing import Router
 from sipproxy.net.driver import Driver
 from sipproxy.net.resolver import ResolveError, Resolver, Target
 from sipproxy.net.transport import Transports
-from sipproxy.sip.flow import UDP, Flow, Listener
+from sipproxy.sip.flow import UDP, WSS, Flow, Listener
 from sipproxy.sip.ids import Ids
 from tests.unit.net.support import DEADLINE_S, Run
 
@@ -47,8 +47,14 @@ class Office:
     """A driver with an engine that asks for hosts."""
 
     def __init__(self, names: Names, complain: Complain) -> None:
+        self.refused: list[tuple[str, str]] = []
         self.driver = Driver(
-            Transports(), names, clock=time.monotonic, tell=lambda facts, sent_at: None, complain=complain
+            Transports(),
+            names,
+            clock=time.monotonic,
+            tell=lambda facts, sent_at: None,
+            complain=complain,
+            refused=lambda peer, reason, now: self.refused.append((peer, reason)),
         )
         listener = Listener(0, UDP, "192.0.2.1", 5060, "192.0.2.1:5060")
         engine = Engine([listener], Ids(Random(1).randbytes), Router.of({}, ()), sample=lambda *_: False)
@@ -135,5 +141,14 @@ def test_not_each_name_that_somebody_thinks_up_is_told(
         assert list(answers.values()) == [[]] * MANY
         assert len({host for _, host in lines}) == len(lines) == 256
         await office.driver.close()
+
+    run(story())
+
+
+def test_who_was_turned_away_is_passed_on(run: Run) -> None:
+    async def story() -> None:
+        office = Office(Names(), lambda event, facts: None)
+        office.driver.refused(Flow(WSS, "192.0.2.77", 40000, 1), "no SIP over WebSocket", 1.0)
+        assert office.refused == [("192.0.2.77", "no SIP over WebSocket")]
 
     run(story())

@@ -41,6 +41,7 @@ class Desk:
             clock=time.monotonic,
             tell=lambda facts, sent_at: None,
             complain=lambda event, facts: self.log.append((event, facts.get("error", ""))),
+            refused=lambda peer, reason, now: None,
         )
         listener = Listener(0, UDP, "192.0.2.1", 5060, "192.0.2.1:5060")
         engine = Engine([listener], Ids(Random(1).randbytes), Router.of({}, ()), sample=lambda *_: False)

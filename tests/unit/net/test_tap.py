@@ -150,6 +150,7 @@ def test_a_driver_shows_it_what_comes_and_what_goes(run: Run) -> None:
             clock=time.monotonic,
             tell=lambda facts, sent_at: None,
             complain=lambda event, facts: None,
+            refused=lambda peer, reason, now: None,
         )
         await transports.open([(UDP, "127.0.0.1", 0)], receiver=driver, advertise=None)
         (ours,) = transports.listeners
