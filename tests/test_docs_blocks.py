@@ -194,6 +194,19 @@ def test_programs_are_run_where_it_says(monkeypatch: pytest.MonkeyPatch) -> None
         assert (ROOT / page).is_relative_to(DOCS)
 
 
+def test_the_certificates_of_the_page_are_made_and_verified(tmp_path: Path) -> None:
+    page = blocks(DOCS / "transports.md")
+    (script,) = (block.text for block in page if block.language == "sh")
+    (names,) = (block.text for block in page if block.text.startswith("subjectAltName"))
+    (tmp_path / "names.ext").write_text(names)
+    script += "openssl verify -CAfile ca.pem proxy.pem\n"
+    done = subprocess.run(
+        ["sh", "-e"], input=script, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "proxy.pem: OK\n"
+
+
 def test_a_wrong_command_is_found(tmp_path: Path) -> None:
     for wrong in (
         "$ sipproxy run --fast",

@@ -65,6 +65,7 @@ def test_metrics_that_the_runbook_does_not_need_are_few() -> None:
     assert {family.name for family in FAMILIES} - told == {
         *("sip_calls_active", "sip_dialogs_active", "sip_session_duration_seconds"),
         *("sip_session_disconnect_delay_seconds", "sip_transfers_total", "sipproxy_spans_exported_total"),
+        "sipproxy_build_info",
     }
 
 

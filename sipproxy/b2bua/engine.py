@@ -107,6 +107,7 @@ class Engine:
         """A connection is gone."""
         if flow.web:
             self.shared.browsers.closed(self.shared, flow, now)
+            self.endpoint.closed(flow, now)
 
     def take(self) -> tuple[list[Transmit], list[Lookup], list[Fact]]:
         """What has gathered since the last time."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from ..errors import RemoteProtocolError
@@ -26,6 +27,7 @@ from ..sip.framing import StreamFramer
 from . import error_text
 from .layer import Closed, Layer, Refused, TlsError
 from .secured import Secured
+from .turns import TURN
 
 if TYPE_CHECKING:
     from .tcp import Connections
@@ -40,7 +42,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_all", "_backlog", "_deaf", "_framer", "_held", "_held_bytes", "_layer", "_pinged_at", "_proven",
-        "_reason", "_transport", "active_at", "flow", "heard", "incoming", "opened", "partial_at", "ready",
+        "_queued", "_reason", "_rest", "_transport", "active_at", "flow", "heard", "incoming", "opened", "partial_at", "ready",
     )  # fmt: skip
 
     def __init__(self, everyone: Connections, *, flow: Flow, incoming: bool = False) -> None:
@@ -52,7 +54,9 @@ class Connection(asyncio.Protocol):
         self._held_bytes = 0
         self._reason: str | None = None  # why we ended it
         self._deaf = False
-        self._backlog: deque[bytes] = deque()
+        self._rest = b""  # read, and not taken yet
+        self._backlog: deque[bytes] = deque()  # messages
+        self._queued = False
         # By TLS 1.3 a server refuses our certificate after hands are shaken: until it speaks, nothing counts.
         self._proven = incoming or flow.transport == TCP
         self._pinged_at = 0.0
@@ -160,12 +164,44 @@ class Connection(asyncio.Protocol):
         self._put(self._layer.begin())
 
     def data_received(self, data: bytes) -> None:
-        """Hand over the whole messages of one read, then flush."""
-        transport = self._transport
-        if self._deaf or transport is None:
+        """Take what was read, or let others go first."""
+        if self._deaf or self._transport is None:
             return
-        edge, framer = self._all.edge, self._framer
-        self.active_at = now = edge.clock()
+        turns = self._all.turns
+        self.active_at = now = self._all.edge.clock()
+        if self._queued or not turns.at_once(len(data), now):
+            self._rest += data
+            self._queue()
+        else:
+            self._take(data, now)
+            turns.used(now)
+
+    def turn(self) -> bool:
+        """Take a piece of what waits; True: there is more."""
+        transport, layer = self._transport, self._layer
+        if not self._deaf and transport is not None and not transport.is_closing():
+            now = self._all.edge.clock()
+            if self._backlog:
+                self._hand_over(now)
+            if not self._backlog:
+                piece, self._rest = self._rest[:TURN], self._rest[TURN:]
+                self._take(piece, now)
+            if self._backlog or self._rest or (layer is not None and layer.more):
+                return True
+            transport.resume_reading()
+        self._queued = False
+        return False
+
+    def _queue(self) -> None:
+        if not self._queued and self._transport is not None:
+            self._queued = True
+            self._transport.pause_reading()
+            self._all.turns.queue(self)
+
+    def _take(self, data: bytes, now: float) -> None:
+        """Hand over the whole messages in there, then flush."""
+        transport, edge, framer = self._transport, self._all.edge, self._framer
+        assert transport is not None
         if not self.heard and data[:1] == _TLS_HELLO and self._layer is None and not framer.pending:
             self._lose(TlsError("TLS on a port without"), now)
             return
@@ -191,13 +227,10 @@ class Connection(asyncio.Protocol):
             self._backlog.extend(messages)
             self._hand_over(now)
         if self._backlog or (layer is not None and layer.more):
-            transport.pause_reading()
-            edge.loop.call_soon(self._go_on)
-            return
-        if framer.lost is not None:
-            self.data_received(b"")
-            return
-        if not framer.pending.strip():  # nothing, or half a ping
+            self._queue()
+        elif framer.lost is not None:
+            self._take(b"", now)
+        elif not framer.pending.strip():  # nothing, or half a ping
             self.partial_at = None
         elif messages or self.partial_at is None:
             self.partial_at = now
@@ -208,19 +241,6 @@ class Connection(asyncio.Protocol):
             edge.counters.received += 1
             edge.receiver.received(backlog.popleft(), self.flow, now)
         edge.receiver.flush(now)
-
-    def _go_on(self) -> None:
-        transport, loop = self._transport, self._all.edge.loop
-        if self._deaf or transport is None or transport.is_closing():
-            return
-        if self._backlog:
-            self._hand_over(self._all.edge.clock())
-        if self._backlog:
-            loop.call_soon(self._go_on)
-        else:
-            transport.resume_reading()
-            self.partial_at = None  # what is left began with this read
-            self.data_received(b"")  # framing lost, or half a message
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; what the peer did not take is unsent."""
@@ -297,7 +317,8 @@ class Connection(asyncio.Protocol):
     def _turn_deaf(self, transport: asyncio.Transport) -> None:
         self._deaf = True
         if not transport.is_closing():
+            self._all.edge.loop.call_later(LINGER_S, transport.abort)
             if self._layer is not None:
                 transport.write(self._layer.output() + self._layer.close())
-            transport.write_eof()
-            self._all.edge.loop.call_later(LINGER_S, transport.abort)
+            with suppress(OSError):  # the peer has gone in this moment
+                transport.write_eof()

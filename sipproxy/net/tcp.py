@@ -22,6 +22,7 @@ from .layer import Layer
 from .limits import TcpLimits
 from .settings import WebSocketSettings
 from .tls import Tls
+from .turns import Turns
 from .websocket import WebSocketFramer
 
 BACKLOG: Final = 1024
@@ -60,7 +61,7 @@ class Connections:
 
     __slots__ = (
         "_by_id", "_by_peer", "_closed", "_connecting", "_last_id", "_per_source", "_servers", "_source_for",
-        "_sweeper", "_websocket", "edge", "limits", "tls",
+        "_sweeper", "_websocket", "edge", "limits", "tls", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class Connections:
         websocket: WebSocketSettings,
     ) -> None:
         self.edge = edge
+        self.turns = Turns(edge.loop, edge.clock)
         self.tls = tls  # for connections from now on
         self._websocket = websocket
         self._source_for = source_for

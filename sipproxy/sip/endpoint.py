@@ -12,12 +12,14 @@ from typing import Protocol
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .build import mended, respond_to
+from .by_websocket import ByWebSocket
 from .checking import check_request, check_response, faults_of
 from .flow import TCP, UDP, Flow, Listener
 from .headers import CSEQ, VIA
 from .ids import Ids
-from .matching import client_key, has_tag, reply_flow, server_key, stamp_via, stateless_tag, via_line
+from .matching import client_key, reply_flow, server_key, stamp_via, stateless_tag, via_line
 from .message import BadMessage, Request, Response, parse
+from .refusal import stateless_refusal
 from .timers import TimerQueue
 from .transaction import (
     ClientTransaction,
@@ -84,6 +86,7 @@ class Endpoint:
         self._user = user
         self._max_headers = max_headers
         self._clients: dict[str, ClientTransaction] = {}
+        self._by_web = ByWebSocket()
         self._users: dict[ClientTransaction, ClientUser] = {}
         self._servers: dict[str, ServerTransaction] = {}
         self._merged: dict[str, str] = {}
@@ -205,28 +208,9 @@ class Endpoint:
             self._user.cancelled(invite, cancel, now)
 
     def _refuse(self, request: Request, error: RemoteProtocolError, flow: Flow) -> None:
-        """Answer without a transaction (RFC 3261 section 8.2.7), where the headers allow an answer at all."""
-        if request.method == "ACK":
-            return
-        for key in ("from", "to", "call-id", "cseq"):
-            if request.headers.keys.count(key) < 1:
-                return
-        try:
-            via = request.headers.first(VIA)
-            if via is None:
-                return
-            stamp_via(request, via, flow)
-            # Without a transaction the tag comes from the branch: each repeat gets the same (section 8.2.7).
-            tag = "" if has_tag(request) else stateless_tag(via.branch)
-            response = respond_to(request, error.status, error.reason)
-        except RemoteProtocolError:
-            return
-        # Of what is malformed nothing leaves that could pass for two lines.
-        lines = response.headers.lines
-        lines[:] = [" ".join(line.split()) if "\n" in line or "\r" in line else line for line in lines]
-        if tag:
-            lines[response.headers.keys.index("to")] += f";tag={tag}"
-        self.outbox.append(Transmit(response.encode(), reply_flow(via, flow)))
+        refusal = stateless_refusal(request, error, flow)
+        if refusal is not None:
+            self.outbox.append(Transmit(*refusal))
 
     # What goes out
 
@@ -256,6 +240,8 @@ class Endpoint:
         tx.key = f"{branch} {request.method}"
         self._clients[tx.key] = tx
         self._users[tx] = user
+        if used.web:
+            self._by_web.add(tx, used)
         self._run(tx, tx.start(now), now)
         return tx
 
@@ -345,6 +331,14 @@ class Endpoint:
         self._run(tx, tx.restart(tx.request.encode(), reliable=tx.flow.reliable, now=now), now)
         return True
 
+    def closed(self, flow: Flow, now: float) -> None:
+        """A WebSocket client is gone (RFC 7118): what it has not answered it never will."""
+        for tx in self._by_web.taken(flow):
+            user = self._users.get(tx)
+            if user is not None and tx.state <= State.PROCEEDING:
+                self._run(tx, tx.deserted(), now)
+                user.unsent(tx, "the connection is gone", now)
+
     # Time
 
     def expire(self, now: float) -> None:
@@ -386,6 +380,8 @@ class Endpoint:
         if isinstance(tx, ClientTransaction):
             self._clients.pop(tx.key, None)
             user = self._users.pop(tx, None)
+            if tx.flow is not None and tx.flow.web:
+                self._by_web.remove(tx, tx.flow)
             if timed_out and user is not None:
                 user.timed_out(tx, now)
         elif isinstance(tx, ServerTransaction):

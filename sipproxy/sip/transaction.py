@@ -152,6 +152,10 @@ class ClientTransaction(Transaction):
         """The transport could not send: the end, unless somebody has answered already."""
         return self._end() if self.state <= State.TRYING else []
 
+    def deserted(self) -> list[Effect]:
+        """Nothing can come any more: the only way to the peer is gone."""
+        return self._end() if self.state <= State.PROCEEDING else []
+
 
 class InviteClientTransaction(ClientTransaction):
     """Repeats our INVITE until it is heard, and acknowledges a refusal."""

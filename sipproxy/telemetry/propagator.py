@@ -85,7 +85,9 @@ class SipPropagator(TextMapPropagator):
         )
         if call.parent is not None:
             context = trace.set_span_in_context(NonRecordingSpan(_remote(call.parent)), context)
-        context = set_value(_PREVIOUS, call.previous, context)  # None, too: not that of a call around this one
+        context = set_value(
+            _PREVIOUS, call.previous, context
+        )  # None, too: not that of a call around this one
         for key, value in call.baggage.items():
             if key == INTERACTION_KEY or baggage.get_baggage(key, context) is None:
                 context = baggage.set_baggage(key, value, context)

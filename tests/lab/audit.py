@@ -29,7 +29,7 @@ def remains(core: Core) -> list[str]:
         "pending transfers": len(pending),
         "names of pending transfers": len(pending._by_token) + len(pending._by_span),
         "more names of them": len(pending._by_replaces) + len(pending._by_referral),
-        "what came by WebSockets": len(shared.browsers),
+        "what came by WebSockets": len(shared.browsers) + len(endpoint._by_web),
         "subscriptions": len(pending._by_subscription),
         "spans in the book": len(core.book),
         **{f"calls on {name}": trunk.calls for name, trunk in shared.router.trunks.items()},

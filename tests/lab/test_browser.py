@@ -210,3 +210,48 @@ def test_an_address_is_no_browsers_trunk() -> None:
 def name_of(router: Router, flow: Flow) -> str | None:
     found = router.trunk_of(flow)
     return None if found is None else found.name
+
+
+def test_its_tab_is_closed_before_its_ack(make_lab: MakeLab) -> None:
+    lab, desk, (bob,) = desk_and(make_lab, "bob")
+    desk.withholds.add("ACK")
+    desk.calls("bob")
+    bob.answers()
+    desk.dead = True
+    lab.disconnects("desk")
+    lab.run(61.0)
+    assert bob.got("BYE").at == pytest.approx(1000.0 + 32.0, abs=1.0)  # no ACK
+    lab.run(40.0)
+    assert not lab.engine.calls
+
+
+def test_its_tab_is_closed_in_the_moment_of_the_end(make_lab: MakeLab) -> None:
+    """What was written to it and is not answered yet never will be."""
+    lab, desk, (bob,) = desk_and(make_lab, "bob")
+    desk.calls("bob")
+    bob.answers()
+    desk.dead = True
+    bob.hangs_up()
+    lab.disconnects("desk")
+    lab.run(3.0)
+    assert not lab.engine.calls
+    assert bob.got("200 BYE")
+
+
+def test_the_desk_rings_no_more_when_it_is_gone(make_lab: MakeLab) -> None:
+    """An INVITE with Replaces went down its connection."""
+    lab, desk, (bob,) = desk_and(make_lab, "bob", routes=[route("bob", user="^desk$")])
+    desk.calls("bob")
+    bob.answers()
+    other = lab.phone("other", at=HOSTS["bob"], port=5070)
+    dialog = bob.usage.dialog
+    named = f"{dialog.call_id};to-tag={dialog.remote_tag};from-tag={dialog.local_tag}"
+    desk.replies["INVITE"] = None
+    desk.style.replaces = "rings"
+    calling = other.calls("desk", headers={"Require": "replaces", "Replaces": named, "traceparent": ""})
+    desk.dead = True
+    lab.disconnects("desk")
+    lab.run(2.0)
+    assert calling.failed == 503
+    lab.run(100.0)
+    assert not lab.engine.calls

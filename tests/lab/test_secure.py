@@ -109,7 +109,6 @@ def test_why_nothing_left_stands_in_the_span(make_lab: MakeLab) -> None:
     lab.settle()
     (attempt,) = (span for span in lab.spans if span.name == "INVITE" and "error.message" in span.attributes)
     assert (
-        attempt.attributes["error.message"]
-        == "cannot connect: the peer's certificate has expired, ask ***34"
+        attempt.attributes["error.message"] == "cannot connect: the peer's certificate has expired, ask ***34"
     )
     assert alice.got("503 INVITE")

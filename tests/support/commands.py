@@ -194,10 +194,12 @@ def _python(arguments: list[str]) -> None:
 
 
 def _promtool(arguments: list[str]) -> None:
-    """It only reads, and ends by itself: it is run."""
+    """A check only reads, and is run; stories of rules are run by tests/system/test_alert_rules.py."""
+    for file in (word for word in arguments if "/" in word):
+        _expect((ROOT / file).exists(), f"{file} is not there")
     program = shutil.which("promtool")
-    if program is None:
-        _help(("promtool",))
+    if program is None or arguments[0] != "check":
+        _options("promtool", arguments)
         return
     done = subprocess.run(
         [program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60

@@ -1,7 +1,7 @@
 """Two regions, and 120 ms between them: alice and a proxy in the one, another proxy and bob in the other.
 
 Two calls: bob rings at once, or thinks for 400 ms first. Where the time goes must be told apart: the way, the
-proxies, bob.
+proxies, bob. And a third one, by TCP.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ THINKS_MS = 400  # longer than the way, shorter than the time until an INVITE is
 PATIENCE_S = 10.0
 ALICE, BOB = "127.0.0.2", "127.0.0.3"
 QUICK, SLOW = "4bf92f3577f34da6a3ce929d0e0e4736", "9a1b0c2d3e4f5061728394a5b6c7d8e9"  # the calls' trace ids
+BY_TCP = "0af7651916cd43dd8448eb211c80319c"
 CALLERS_SPAN = "00f067aa0ba902b7"
 NAMES = {"eu": "eu-west-2", "us": "us-east-1"}
 
@@ -76,7 +77,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         theirs: dict[str, Any] = {"eu": _neighbour(eu), "bob": {"address": bob_at}}
         with us.inside():
             there = Proxy(_settings("us", us, collectors["us"], theirs), folder / "us")
-        ours = {"us": _neighbour(us), "alice": {"address": f"{ALICE}:5070", "match": [ALICE]}}
+        ours: dict[str, Any] = {
+            "us": _neighbour(us),
+            "us-tcp": {"address": f"{us.address}:5060;transport=tcp"},
+            "alice": {"address": f"{ALICE}:5070", "match": [ALICE]},
+        }
         with eu.inside():
             here = Proxy(_settings("eu", eu, collectors["eu"], ours), folder / "eu")
         stack.enter_context(there)
@@ -85,8 +90,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             figures = _until_answered(here, "us")
         with us.inside():
             _until_answered(there, "eu")
-        for trace_id, thinks_ms in ((QUICK, 0), (SLOW, THINKS_MS)):
-            _call(eu, us, folder / trace_id, bob_at, trace_id, thinks_ms)
+        for trace_id, thinks_ms, whom in ((QUICK, 0, "bob"), (SLOW, THINKS_MS, "bob"), (BY_TCP, 0, "tcp")):
+            _call(eu, us, folder / trace_id, bob_at, trace_id, thinks_ms, whom)
         for proxy in (here, there):
             proxy.stop()
         yield Played({name: collectors[name].spans for name in collectors}, way, figures)
@@ -94,16 +99,17 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 def _neighbour(region: Region) -> dict[str, Any]:
     at = f"{region.address}:5060"
-    return {"address": at, "match": [at], "health": {"options_every_s": 0.25}}
+    return {"address": at, "match": [region.address], "health": {"options_every_s": 0.25}}
 
 
 def _settings(name: str, region: Region, collector: HttpReceiver, trunks: dict[str, Any]) -> dict[str, Any]:
     source, target = ("eu", "bob") if name == "us" else ("alice", "us")
+    by_tcp = [] if name == "us" else [{"user": "^tcp$", "to": ["us-tcp"]}]
     return {
-        "listen": [f"udp:{region.address}:5060"],
+        "listen": [f"udp:{region.address}:5060", f"tcp:{region.address}:5060"],
         "region": NAMES[name],
         "trunks": trunks,
-        "routes": [{"from": source, "to": [target]}],
+        "routes": [*by_tcp, {"from": source, "to": [target]}],
         "tracing": {"endpoint": collector.endpoint, "every_ms": 50},
     }
 
@@ -134,8 +140,10 @@ def _until(ask: Callable[[], str], enough: Callable[[str], bool]) -> str:
     return text
 
 
-def _call(eu: Region, us: Region, folder: Path, bob_at: str, trace_id: str, thinks_ms: int) -> None:
-    """From alice to bob, who lets her wait."""
+def _call(
+    eu: Region, us: Region, folder: Path, bob_at: str, trace_id: str, thinks_ms: int, whom: str
+) -> None:
+    """From alice to bob, who lets her wait; `whom` says by which trunk."""
     folder.mkdir()
     text = (SCENARIOS / "common/callee.xml").read_text()
     before, first_answer, after = text.partition("  <send>")
@@ -149,7 +157,8 @@ def _call(eu: Region, us: Region, folder: Path, bob_at: str, trace_id: str, thin
             port = free_port(ALICE)
             keys = {"contact": f"{ALICE}:{port}", "headers": headers}
             plays = SCENARIOS / "common/caller.xml"
-            cast.enter(Role("alice", plays, ALICE, port, calls_at=f"{eu.address}:5060", keys=keys), folder)
+            at = f"{eu.address}:5060"
+            cast.enter(Role("alice", plays, ALICE, port, calls_at=at, dials=whom, keys=keys), folder)
         cast.finish()
 
 
@@ -222,6 +231,14 @@ def test_a_callee_that_thinks_is_no_long_way(played: Played) -> None:
         assert span.attributes.get("sip.peer.rtt_ms", 0.0) < SLACK_MS  # type: ignore[operator]
     for region, title in (("eu", "dialog client"), ("us", "dialog server")):
         assert is_the_way(rtt_ms(played.one(region, title, SLOW)))
+
+
+def test_a_handshake_is_no_round_trip(played: Played) -> None:
+    """The call that had to connect first took two of them, and says so, but not of the way."""
+    attempt = played.one("eu", "INVITE client", BY_TCP)
+    assert attempt.attributes["network.transport"] == "tcp"
+    assert after_ms(attempt, "100") >= 2 * WAY_MS
+    assert "sip.peer.rtt_ms" not in played.one("eu", "dialog client", BY_TCP).attributes
 
 
 def test_dialogs_tell_the_way_to_their_peer(played: Played) -> None:
