@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from .sip.uri import Uri
 from .telemetry.otlp import Outlet, targets
 
 GOOD, FAILED, WRONG = 0, 1, 2
+OPEN_FILES = 65536
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,9 +114,18 @@ def _run(options: argparse.Namespace) -> int:
         await server.wait()
         server.ignore_signals()  # the last ones must not spoil a clean end
 
+    _open_files()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is there yet that could be read again
     uvloop.run(serve())
     return GOOD
+
+
+def _open_files() -> None:
+    """As many as the system lets us: a shell's soft limit of 1,024 is some 700 connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _check(options: argparse.Namespace) -> int:

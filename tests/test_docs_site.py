@@ -29,6 +29,7 @@ from tests.support.pages import DOCS, ROOT, anchors, links, pages, prose
 
 MADE_OF_THE_CODE = ("telemetry_reference.py", "configuration_reference.py")
 LONGEST_LINE = 140
+PATIENCE_MS = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +137,11 @@ def test_a_reader_searches_and_the_browser_asks_nobody_else(served: str) -> None
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(served)
+        ready = page.locator(".md-search-result__meta")
+        expect(ready).to_have_text("Type to start searching", timeout=PATIENCE_MS)
         page.get_by_role("textbox", name="Search").fill("transfer_anchor")
         found = page.get_by_role("link").filter(has_text="transfer_anchor").first
-        expect(found).to_be_visible()
+        expect(found).to_be_visible(timeout=PATIENCE_MS)
         found.click()
         expect(page).not_to_have_url(served)
         expect(page.get_by_role("article")).to_contain_text("transfer_anchor")

@@ -27,7 +27,7 @@ from ..sip.framing import StreamFramer
 from . import error_text
 from .layer import Closed, Layer, Refused, TlsError
 from .secured import Secured
-from .turns import TURN
+from .turns import SHARE_S, TURN
 
 if TYPE_CHECKING:
     from .tcp import Connections
@@ -179,17 +179,20 @@ class Connection(asyncio.Protocol):
     def turn(self) -> bool:
         """Take a piece of what waits; True: there is more."""
         transport, layer = self._transport, self._layer
-        if not self._deaf and transport is not None and not transport.is_closing():
+        self._queued = transport is not None and not transport.is_closing()
+        if transport is None or not self._queued:
+            return False
+        if not self._deaf:
             now = self._all.edge.clock()
             if self._backlog:
                 self._hand_over(now)
             if not self._backlog:
                 piece, self._rest = self._rest[:TURN], self._rest[TURN:]
                 self._take(piece, now)
-            if self._backlog or self._rest or (layer is not None and layer.more):
-                return True
-            transport.resume_reading()
+        if not self._deaf and (self._backlog or self._rest or (layer is not None and layer.more)):
+            return True
         self._queued = False
+        transport.resume_reading()
         return False
 
     def _queue(self) -> None:
@@ -223,7 +226,7 @@ class Connection(asyncio.Protocol):
             self._held.clear()
             self._held_bytes = 0
         if messages:
-            self.heard = True
+            self.heard, self.partial_at = True, None
             self._backlog.extend(messages)
             self._hand_over(now)
         if self._backlog or (layer is not None and layer.more):
@@ -232,7 +235,7 @@ class Connection(asyncio.Protocol):
             self._take(b"", now)
         elif not framer.pending.strip():  # nothing, or half a ping
             self.partial_at = None
-        elif messages or self.partial_at is None:
+        elif self.partial_at is None:
             self.partial_at = now
 
     def _hand_over(self, now: float) -> None:
@@ -240,6 +243,8 @@ class Connection(asyncio.Protocol):
         for _ in range(min(AT_ONCE, len(backlog))):
             edge.counters.received += 1
             edge.receiver.received(backlog.popleft(), self.flow, now)
+            if backlog and edge.clock() - now > SHARE_S:
+                break
         edge.receiver.flush(now)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -8,6 +8,7 @@ open        CRLFCRLF alone in a message                  CRLF in a message (RFC 
 open        ping                                         pong                                 open
 open        the client closes                            close; Closed, behind the messages   lost
 open        too large, malformed, text that is no UTF-8  close 1009, 1002, 1007               lost
+open        a message that is no SIP, a flood of frames  close 1008                           lost
 
 Each turn takes a slice of what has arrived, so that tiny frames without end take the time of their own
 connection alone.
@@ -20,7 +21,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -30,10 +31,11 @@ from ..errors import RemoteProtocolError
 from .layer import Closed, Refused
 
 LONGEST_REQUEST: Final = 16384  # the upgrade's head; a page's cookies come with it
-SLICE: Final = 4096  # bytes a turn
+SLICE: Final = 1024  # bytes a turn
+IDLE_FRAMES: Final = 50  # of one turn, without a message: nobody who means well
 PING: Final = b"sipproxy"
-GOING_AWAY: Final = 1001
 _KEEP_ALIVE: Final = b"\r\n\r\n"
+_SIP: Final = b"SIP/2.0"  # stands in the first line of each message
 _METHOD: Final = re.compile(rb"[A-Z]*(?: |$)")
 # The library's log would show what is said.
 _SILENT: Final = logging.Logger("websocket", logging.CRITICAL + 1)
@@ -43,7 +45,7 @@ class WebSocketFramer:
     """One WebSocket connection without its socket. `limit` is the largest message in bytes."""
 
     __slots__ = (
-        "_arrived", "_head", "_message", "_protocol", "_searched", "_text",
+        "_arrived", "_head", "_message", "_protocol", "_said", "_searched", "_text",
         "lost", "names", "open", "pongs",
     )  # fmt: skip
 
@@ -58,6 +60,7 @@ class WebSocketFramer:
         self.pongs = 0
         self._arrived = bytearray()  # not looked at yet
         self._head = b""  # of the upgrade's request
+        self._said = b""  # what the library does not say by itself
         self._searched = 0
         self._message: bytearray | None = None  # the fragments of one that is under way
         self._text = False
@@ -95,9 +98,11 @@ class WebSocketFramer:
         messages: list[bytes] = []
         if data and self.lost is None:
             self._protocol.receive_data(data)
-            for event in self._protocol.events_received():
-                if isinstance(event, Frame) and not self._take(event, messages):
-                    break
+            frames = [event for event in self._protocol.events_received() if isinstance(event, Frame)]
+            if not all(self._take(frame, messages) for frame in frames):
+                pass  # what came behind the fault does not count
+            elif len(frames) > IDLE_FRAMES and not messages:
+                self._protocol.fail(CloseCode.POLICY_VIOLATION, "frames without messages")
             if self._protocol.state is not State.OPEN and self.lost is None:
                 self.lost = self._end()
         if self.lost is not None and not messages:
@@ -126,12 +131,13 @@ class WebSocketFramer:
     def close(self) -> bytes:
         """The last frame, as bytes for the wire."""
         if self._protocol.state is State.OPEN:
-            self._protocol.send_close(GOING_AWAY)
+            self._protocol.send_close(CloseCode.GOING_AWAY)
         return self.output()
 
     def output(self) -> bytes:
         """What is to be written to the wire."""
-        return b"".join(self._protocol.data_to_send())
+        said, self._said = self._said, b""
+        return said + b"".join(self._protocol.data_to_send())
 
     def _end(self) -> RemoteProtocolError:
         if self._protocol.close_rcvd is not None:
@@ -161,8 +167,9 @@ class WebSocketFramer:
         protocol = self._protocol
         protocol.receive_data(head)
         request = next(iter(protocol.events_received()), None)
-        if not isinstance(request, Request):  # answered by the library: no HTTP that it reads
+        if not isinstance(request, Request):
             self.lost = Refused("malformed request")
+            self._said = self.output() or protocol.reject(400, "This is no HTTP for us.\n").serialize()
             return
         response = protocol.accept(request)
         if response.status_code == 101:
@@ -193,13 +200,16 @@ class WebSocketFramer:
             try:
                 whole.decode()
             except UnicodeDecodeError:
-                self._protocol.fail(1007, "text that is no UTF-8")
+                self._protocol.fail(CloseCode.INVALID_DATA, "text that is no UTF-8")
                 return False
         if whole[:1] in (b"\r", b"\n", b""):  # a stream's habit, which some have here too
             if whole == _KEEP_ALIVE and self._protocol.state is State.OPEN:
                 self.pongs += 1
                 self._protocol.send_text(b"\r\n")
             whole = whole.lstrip(b"\r\n")
+        if whole and _SIP not in whole.partition(b"\r\n")[0]:
+            self._protocol.fail(CloseCode.POLICY_VIOLATION, "no SIP")
+            return False
         if whole:
             messages.append(whole)
         return True

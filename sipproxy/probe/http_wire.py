@@ -158,16 +158,20 @@ async def ask(
 
 async def _read(reader: asyncio.StreamReader, told: Told) -> None:
     """Status, headers, and so much of the body as shows that it is whole."""
-    line, rows = await _head(reader)
-    words = line.split(" ")
-    if not words[0].startswith("HTTP/") or len(words) < 2 or not words[1].isdecimal():
-        raise RemoteProtocolError("no status line")
+    while True:
+        line, rows = await _head(reader)
+        words = line.split(" ")
+        if not words[0].startswith("HTTP/") or len(words) < 2 or not words[1].isdecimal():
+            raise RemoteProtocolError("no status line")
+        if int(words[1]) >= 200:  # else the answer is still to come: 100, 103
+            break
     told.status, told.rows = int(words[1]), rows
     length = next((row.value for row in rows if row.key == "content-length"), None)
     if length is not None:
         await reader.readexactly(min(int(length), LONGEST_BODY))
     elif any(row.key == "transfer-encoding" for row in rows):
-        await reader.readuntil(b"0\r\n\r\n")
+        with suppress(asyncio.LimitOverrunError):  # longer than what the probe would say: its head is enough
+            await reader.readuntil(b"0\r\n\r\n")
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[str, list[Row]]:

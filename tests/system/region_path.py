@@ -75,15 +75,17 @@ def two_regions(one_way_s: float) -> Iterator[tuple[Region, Region, str]]:
         for region in (eu, us):
             with region.inside():
                 _run("ip", "link", "set", "lo", "up")
-        way = "netem" if _join_by_veth(eu, us, one_way_s) else "tun"
-        if way == "tun":
-            stack.enter_context(_Carrier([_tun(stack, eu), _tun(stack, us)], one_way_s))
+        way, devices = "netem", list[int]()
+        if not _join_by_veth(eu, us, one_way_s):
+            way, devices = "tun", [_tun(stack, region) for region in (eu, us)]
         for region, other, card in ((eu, us, _CARDS[1]), (us, eu, _CARDS[0])):
             with region.inside():
                 _run("ip", "address", "add", region.address, "peer", other.address, "dev", _LINK)
                 _run("ip", "link", "set", _LINK, "up")
                 if way == "netem":  # else the first packet would wait for ARP, which goes the long way too
                     _run("ip", "neighbour", "add", other.address, "lladdr", card, "dev", _LINK)
+        if devices:
+            stack.enter_context(_Carrier(devices, one_way_s))  # now that both are up and take packets
         yield eu, us, way
 
 

@@ -198,6 +198,23 @@ def test_what_is_long_is_as_long_as_w3c_wants() -> None:
         (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"), "answered elsewhere", "not its back end"),
         (saying(b"HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"), "redirected", "(301)"),
         (saying(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"), "refused", "403"),
+        (
+            saying(
+                b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            ),
+            "answered elsewhere",
+            "answers 404",
+        ),
+        (
+            saying(
+                b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n",
+                *[b"4000\r\n" + b"x" * 0x4000 + b"\r\n"] * 8,
+                b"0\r\n\r\n",
+            ),
+            "answered elsewhere",
+            "answers 404",
+        ),
         (saying(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "garbage", "is no HTTP"),
         (saying(b"HTTP/1.1 abc\r\n\r\n"), "garbage", "is no HTTP"),
         (saying(b"\x00" * 100_000), "garbage", "is no HTTP"),
