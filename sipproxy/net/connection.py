@@ -26,6 +26,7 @@ from ..sip.flow import TCP, Flow
 from ..sip.framing import StreamFramer
 from . import error_text
 from .layer import Closed, Layer, Refused, TlsError
+from .outbox import Outbox
 from .secured import Secured
 from .turns import SHARE_S, TURN
 
@@ -41,8 +42,8 @@ class Connection(asyncio.Protocol):
     """One connection; `flow` is what every message from it carries."""
 
     __slots__ = (
-        "_all", "_backlog", "_deaf", "_framer", "_held", "_held_bytes", "_layer", "_pinged_at", "_proven",
-        "_queued", "_reason", "_rest", "_transport", "active_at", "flow", "heard", "incoming", "opened", "partial_at", "ready",
+        "_all", "_backlog", "_deaf", "_framer", "_layer", "_outbox", "_pinged_at", "_proven", "_queued", "_reason",
+        "_rest", "_transport", "active_at", "flow", "heard", "incoming", "opened", "partial_at", "ready",
     )  # fmt: skip
 
     def __init__(self, everyone: Connections, *, flow: Flow, incoming: bool = False) -> None:
@@ -50,8 +51,7 @@ class Connection(asyncio.Protocol):
         self._framer: StreamFramer | Layer = StreamFramer(everyone.edge.message_limit)
         self._layer: Layer | None = None  # of TLS and WebSocket: the framer, which then has more to say
         self._transport: asyncio.Transport | None = None
-        self._held: deque[tuple[bytes, Flow, int]] = deque()  # with sizes; the kernel may not have them yet
-        self._held_bytes = 0
+        self._outbox = Outbox(everyone.edge)
         self._reason: str | None = None  # why we ended it
         self._deaf = False
         self._rest = b""  # read, and not taken yet
@@ -80,14 +80,13 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Write now, or wait for the connection. Messages that do not leave are reported with `flow`."""
-        transport, limits, edge = self._transport, self._all.limits, self._all.edge
+        transport, limits, edge, outbox = self._transport, self._all.limits, self._all.edge, self._outbox
         if transport is None or not self.ready:
             flow.opened = True
-            if self._held_bytes + len(data) > limits.waiting_bytes:
+            if outbox.bytes + len(data) > limits.waiting_bytes:
                 edge.unsent(data, flow, "too much waits for the connection")
-                return
-            self._held.append((data, flow, len(data)))
-            self._held_bytes += len(data)
+            else:
+                outbox.add(data, flow, len(data))
             return
         wire = data if self._layer is None else self._layer.wrap(data)
         if not wire:
@@ -95,13 +94,10 @@ class Connection(asyncio.Protocol):
             return
         transport.write(wire)
         edge.counters.sent += 1
-        held, size = self._held, len(wire)
-        held.append((data, flow, size))
-        self._held_bytes += size
+        outbox.add(data, flow, len(wire))
         unread = transport.get_write_buffer_size()
-        if self._proven or self._held_bytes > limits.waiting_bytes:
-            while held and self._held_bytes - held[0][2] >= unread:
-                self._held_bytes -= held.popleft()[2]
+        if self._proven or outbox.bytes > limits.waiting_bytes:
+            outbox.trim(unread)
         if unread > limits.unread_bytes:
             self._give_up_reader()
 
@@ -139,10 +135,7 @@ class Connection(asyncio.Protocol):
 
     def fail(self, reason: str) -> None:
         """Report everything that waits: nothing of it left."""
-        for data, flow, _ in self._held:
-            self._all.edge.unsent(data, flow, reason)
-        self._held.clear()
-        self._held_bytes = 0
+        self._outbox.fail(reason)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; an incoming connection above the limits is aborted."""
@@ -222,9 +215,8 @@ class Connection(asyncio.Protocol):
             edge.counters.keep_alives += framer.pongs
             transport.write(b"\r\n" * framer.pongs)
             framer.pongs = 0
-        if self._held and self._proven and not transport.get_write_buffer_size():
-            self._held.clear()
-            self._held_bytes = 0
+        if self._outbox.bytes and self._proven and not transport.get_write_buffer_size():
+            self._outbox.take()
         if messages:
             self.heard, self.partial_at = True, None
             self._backlog.extend(messages)
@@ -268,8 +260,7 @@ class Connection(asyncio.Protocol):
         """Now messages may go out."""
         self.ready = True
         self.partial_at = None
-        held, self._held, self._held_bytes = self._held, deque(), 0
-        for data, flow, _ in held:
+        for data, flow, _ in self._outbox.take():
             self.send(data, flow)
         self.opened.set()
 

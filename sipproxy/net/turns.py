@@ -1,9 +1,9 @@
-"""Whose turn it is: what connections bring is worked off so that neither one of them nor all together keep the
+"""Whose turn it is: what connections bring is worked off so that neither one nor all of them together keep the
 rest of the proxy waiting.
 
-A read that is short is taken at once, as long as reads have not used their share of this moment. Otherwise the
-connection is not read any more and queues up; in each round of the loop the queue is served for a share's time,
-a turn for each. So a flood, be it of a thousand connections, costs whoever else there is some milliseconds.
+A read that is short is taken at once, as long as reads have not used their share of this moment. Otherwise its
+connection is read no further and queues up; in each round of the loop the queue is served for a share's time,
+one turn for each. So a flood, be it of a thousand connections, costs whoever else there is some milliseconds.
 """
 
 from __future__ import annotations

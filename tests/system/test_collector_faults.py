@@ -150,6 +150,7 @@ def test_nothing_is_lost_and_nothing_comes_twice_over_a_restart(tmp_path: Path) 
             )  # twice that it is away, once that spans wait, once that it is back
 
 
+@pytest.mark.alone
 def test_calls_feel_nothing_of_it(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         city = City(stack)

@@ -152,6 +152,7 @@ def test_what_ends_a_process_group_does_not_reach_it(tmp_path: Path) -> None:
     run(story())
 
 
+@pytest.mark.alone
 def test_it_leaves_the_core_to_the_calls(tmp_path: Path) -> None:
     async def story() -> None:
         async with Station(tmp_path) as it:
@@ -192,6 +193,7 @@ def test_killed_under_load_it_loses_nothing_and_doubles_nothing(tmp_path: Path, 
     run(story())
 
 
+@pytest.mark.alone
 def test_20000_open_spans_at_a_reconnect_are_live_again_and_calls_do_not_feel_it(tmp_path: Path) -> None:
     count = 10_000
 
@@ -258,6 +260,7 @@ def test_calls_that_end_while_it_is_away_are_not_live_when_it_is_back(tmp_path: 
 # It hangs
 
 
+@pytest.mark.alone
 def test_while_it_hangs_the_worker_keeps_what_it_may_and_counts_the_rest(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

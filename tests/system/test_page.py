@@ -28,6 +28,7 @@ LIVE = 10_000
 # Live calls
 
 
+@pytest.mark.alone
 def test_ten_thousand_live_calls_are_there_at_once(desk: Sheet, api: FakeApi) -> None:
     """And of them only those that can be seen are in the document."""
     api.live = [live_call(number, now_us() - number * 37_000) for number in range(LIVE)]

@@ -147,6 +147,7 @@ def test_the_observer_is_killed_and_the_page_goes_on(desk: Sheet, house: House) 
     expect(rows(page)).not_to_have_count(0)
 
 
+@pytest.mark.alone
 def test_ten_thousand_real_live_calls(browser: Browser, tmp_path: Path) -> None:
     with Crowd(tmp_path, LIVE) as crowd, sheet(browser, crowd.address) as one:
         page = one.page

@@ -264,6 +264,7 @@ def test_it_knows_its_orders_and_is_deaf_to_what_ends_the_group(tmp_path: Path) 
     asyncio.run(story())
 
 
+@pytest.mark.alone
 def test_spawning_does_not_hold_up_the_loop(tmp_path: Path) -> None:
     heap = [bytearray(os.urandom(1 << 20)) for _ in range(100)]
 

@@ -212,6 +212,7 @@ def test_a_long_call_is_told_within_100_ms(observer: Observer, world: World) -> 
     asyncio.run(story())
 
 
+@pytest.mark.alone
 def test_10000_live_calls_are_told_within_150_ms_and_a_hundred_changes_within_5(world: World) -> None:
     live = [
         CallSummary(

@@ -191,6 +191,7 @@ def test_the_last_words_of_an_observer_are_heard(run: Run) -> None:
     run(story())
 
 
+@pytest.mark.alone
 def test_20000_open_spans_at_a_reconnect_do_not_hold_up_calls(run: Run) -> None:
     async def story() -> None:
         count = 20_000

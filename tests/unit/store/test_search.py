@@ -194,6 +194,7 @@ def test_a_damaged_call_is_left_out_and_looked_at(observer: Observer) -> None:
     assert observer.log.lines == []
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_forty_thousand_calls_are_searched_within_a_moment(observer: Observer) -> None:
     """A million spans are measured by bench/store.py; here that no question reads everything."""
