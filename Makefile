@@ -17,7 +17,8 @@ TEST_PEERS := $(DEMO_PEERS) kamailio:kamailio:tests/interop,bench sipsak:sipsak:
 	tmux:tmux:tests/interop prometheus:prometheus:tests/system chromium:chromium:tests/system \
 	nginx-light:nginx:tests/system haproxy:haproxy:tests/system npm:npm:tests/system \
 	docker-compose:docker-compose:tests/system fail2ban:fail2ban-regex:tests/system iproute2:tc:tests/system \
-	systemd:systemd-analyze:tests/system util-linux:unshare:tests/system
+	systemd:systemd-analyze:tests/system util-linux:unshare:tests/system \
+	curl:curl:tests/docs sqlite3:sqlite3:tests/docs
 
 help:
 	@echo 'make demo    set up, then two transferred calls through the proxy and their traces'

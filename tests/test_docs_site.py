@@ -139,7 +139,7 @@ def test_a_reader_searches_and_the_browser_asks_nobody_else(served: str) -> None
         page.goto(served)
         ready = page.locator(".md-search-result__meta")
         expect(ready).to_have_text("Type to start searching", timeout=PATIENCE_MS)
-        page.get_by_role("textbox", name="Search").fill("transfer_anchor")
+        page.get_by_role("textbox", name="Search").press_sequentially("transfer_anchor")  # it hears keys
         found = page.get_by_role("link").filter(has_text="transfer_anchor").first
         expect(found).to_be_visible(timeout=PATIENCE_MS)
         found.click()

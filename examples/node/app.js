@@ -13,7 +13,7 @@
 // POST /route, as sipproxy's docs/webhook.md describes it:
 //
 //     200   where the call goes, or that it is rejected
-//     400   a question that is none; 413: a longer one than any
+//     400   a question that is none; 408: half of one; 413: a longer one than any
 //     503   the database does not answer
 //     500   a fault of ours
 //
@@ -128,7 +128,7 @@ async function answer(request, response) {
 // Until SIGTERM or Ctrl-C; questions that are open then are answered first.
 function serve() {
   customers.prepare();
-  const server = http.createServer(answer);
+  const server = http.createServer({ connectionsCheckingInterval: 1000 }, answer); // or it looks twice a minute
   server.requestTimeout = 5000; // for the whole of a question
   server.listen(Number(process.env.PORT ?? 9002), process.env.HOST ?? '127.0.0.1', () => {
     console.log(`listening on ${server.address().port}`);

@@ -1,7 +1,7 @@
 """The web application: POST /route, as sipproxy's docs/webhook.md describes it.
 
     200   where the call goes, or that it is rejected
-    400   a question that is none; 413: a longer one than any
+    400   a question that is none; 408: half of one; 413: a longer one than any
     503   the database does not answer
     500   a fault of ours
 
@@ -11,6 +11,7 @@ ends the process, and none of the numbers in a question gets into a log, an answ
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ import tracing
 
 DEFAULT_TRUNK = os.environ.get("TRUNK", "carrier")  # for numbers that have no line
 LONGEST_QUESTION = 65536  # bytes
+PATIENCE_S = 5.0  # for the whole of a question
 FIELDS = {
     "call_id": str,
     "from": str,
@@ -46,7 +48,9 @@ class QuestionError(Exception):
 
 async def route(request: web.Request) -> web.Response:
     """Answer the question where a call may go."""
-    question = read_question(await request.read())
+    async with asyncio.timeout(PATIENCE_S):
+        body = await request.read()
+    question = read_question(body)
     with tracing.baggage_bound(request.headers), tracing.interaction_bound(question["interaction_id"]):
         return web.json_response(await decide(question))
 
@@ -70,16 +74,18 @@ def read_question(body: bytes) -> dict[str, Any]:
     if not isinstance(question, dict):
         raise QuestionError("the question is no object")
     for name, kind in FIELDS.items():
-        if not isinstance(question.get(name), kind):
+        value = question.get(name)
+        if not isinstance(value, kind):
             raise QuestionError(f"{name} is missing, or no {'text' if kind is str else 'object'}")
+        if isinstance(value, str):  # JSON can hold half a character; a database and a span cannot
+            question[name] = value.encode("utf-8", "replace").decode()
     return question
 
 
 def number_of(uri: str) -> str:
     """The user part of a sip: or tel: URI."""
     _, _, rest = uri.partition(":")
-    user = unquote(rest.partition("@")[0].partition(";")[0])
-    return user.encode("utf-8", "replace").decode()  # JSON can hold half a character, a database cannot
+    return unquote(rest.partition("@")[0].partition(";")[0])
 
 
 async def healthz(_: web.Request) -> web.Response:
@@ -94,13 +100,15 @@ async def faults_are_answers(request: web.Request, handler: Handler) -> web.Stre
         return await handler(request)
     except QuestionError as error:
         return web.json_response({"error": str(error)}, status=400)
+    except TimeoutError:
+        return web.json_response({"error": "the question does not come to its end"}, status=408)
     except customers.DatabaseError as error:
         log.warning("the database does not answer: %s", error)
         return web.json_response({"error": "the database does not answer"}, status=503)
     except web.HTTPException as error:  # no such path, another method, too long
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return web.json_response({"error": error.reason}, status=error.status, headers=allowed)
-    except ConnectionError:  # whoever asked is gone
+    except (ConnectionError, web.RequestPayloadError):  # whoever asked is gone, or packed it wrongly
         return web.json_response({"error": "the question did not come to its end"}, status=400)
     except Exception as error:
         log.error("a fault of ours: %s", type(error).__name__)  # its text could hold a number
@@ -110,6 +118,8 @@ async def faults_are_answers(request: web.Request, handler: Handler) -> web.Stre
 def serve() -> None:
     """Until SIGTERM or Ctrl-C; questions that have come by then are answered first."""
     customers.prepare()
+    # It would show what a broken request holds, and that may be a number.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     app = web.Application(client_max_size=LONGEST_QUESTION, middlewares=[faults_are_answers])
     app.router.add_post("/route", route)
     app.router.add_get("/healthz", healthz)

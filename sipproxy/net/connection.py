@@ -42,8 +42,9 @@ class Connection(asyncio.Protocol):
     """One connection; `flow` is what every message from it carries."""
 
     __slots__ = (
-        "_all", "_backlog", "_deaf", "_framer", "_layer", "_outbox", "_pinged_at", "_proven", "_queued", "_reason",
-        "_rest", "_transport", "active_at", "flow", "heard", "incoming", "opened", "partial_at", "ready",
+        "_all", "_backlog", "_deaf", "_framer", "_layer", "_outbox", "_pinged_at", "_proven", "_queued",
+        "_reason", "_rest", "_transport",
+        "active_at", "flow", "heard", "incoming", "opened", "partial_at", "ready",
     )  # fmt: skip
 
     def __init__(self, everyone: Connections, *, flow: Flow, incoming: bool = False) -> None:
@@ -88,16 +89,17 @@ class Connection(asyncio.Protocol):
             else:
                 outbox.add(data, flow, len(data))
             return
-        wire = data if self._layer is None else self._layer.wrap(data)
-        if not wire:
+        wire = data
+        if self._layer is not None and not (wire := self._layer.wrap(data)):
             edge.unsent(data, flow, "the connection is closing")
             return
         transport.write(wire)
         edge.counters.sent += 1
-        outbox.add(data, flow, len(wire))
         unread = transport.get_write_buffer_size()
         if self._proven or outbox.bytes > limits.waiting_bytes:
-            outbox.trim(unread)
+            outbox.sent(data, flow, len(wire), unread)
+        else:
+            outbox.add(data, flow, len(wire))
         if unread > limits.unread_bytes:
             self._give_up_reader()
 
@@ -160,14 +162,13 @@ class Connection(asyncio.Protocol):
         """Take what was read, or let others go first."""
         if self._deaf or self._transport is None:
             return
-        turns = self._all.turns
-        self.active_at = now = self._all.edge.clock()
-        if self._queued or not turns.at_once(len(data), now):
+        everyone = self._all
+        self.active_at = now = everyone.edge.clock()
+        if not self._queued and everyone.turns.at_once(len(data), now):
+            self._take(data, now)
+        else:
             self._rest += data
             self._queue()
-        else:
-            self._take(data, now)
-            turns.used(now)
 
     def turn(self) -> bool:
         """Take a piece of what waits; True: there is more."""

@@ -23,11 +23,14 @@ class Outbox:
         self._held.append((data, flow, size))
         self.bytes += size
 
-    def trim(self, unread: int) -> None:
-        """All but the last so many bytes have left."""
+    def sent(self, data: bytes, flow: Flow, size: int, unread: int) -> None:
+        """One more was written; all but the last so many bytes have left."""
         held = self._held
-        while held and self.bytes - held[0][2] >= unread:
-            self.bytes -= held.popleft()[2]
+        held.append((data, flow, size))
+        held_bytes = self.bytes + size
+        while held and held_bytes - held[0][2] >= unread:
+            held_bytes -= held.popleft()[2]
+        self.bytes = held_bytes
 
     def take(self) -> deque[tuple[bytes, Flow, int]]:
         """All of them, for another try."""

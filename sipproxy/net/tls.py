@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import ssl
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from ..errors import ConfigurationError
@@ -86,12 +87,14 @@ class Tls:
 
         return Secured(self._client, framer, check, serving=False, name=name)
 
-    def faults(self) -> list[str]:
-        """Of certificates that have expired, or are not valid yet. Who starts with one may have no other; who
-        loads one while we run has made a mistake.
-        """
-        found = [(index, each.fault(time.time())) for index, each in enumerate(self.certificates)]
-        return [f"tls.certificates[{index}].certificate: {fault}" for index, fault in found if fault]
+    def faults(self, known: Iterable[OwnCertificate]) -> list[str]:
+        """Of certificates that have expired, or are not valid yet, unless they are known."""
+        now, in_force = time.time(), {(each.names, each.begins_at, each.expires_at) for each in known}
+        return [
+            f"tls.certificates[{index}].certificate: {fault}"
+            for index, each in enumerate(self.certificates)
+            if (fault := each.fault(now)) and (each.names, each.begins_at, each.expires_at) not in in_force
+        ]
 
     def _serve(self, settings: TlsSettings) -> None:
         for entry, own in zip(settings.certificates, self.certificates, strict=True):

@@ -100,11 +100,12 @@ class Transports:
 
     def reload(self, tls: TlsSettings) -> None:
         """Shake hands by these from now on; connections that are open stay as they are. Raises
-        ConfigurationError with every fault, and leaves all as it was.
+        ConfigurationError with every fault, and leaves all as it was. A certificate that has expired is one,
+        unless it is in force already: then there may be no other, and the rest of the file is wanted.
         """
         secured = (repr(each) for each in self.listeners if each.transport in (TLS, WSS))
         renewed = Tls(tls, listening=next(secured, None))
-        faults = renewed.faults()
+        faults = renewed.faults(known=self.certificates)
         if faults:
             raise ConfigurationError(faults)
         self._tls = renewed

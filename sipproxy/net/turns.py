@@ -1,9 +1,10 @@
-"""Whose turn it is: what connections bring is worked off so that neither one nor all of them together keep the
-rest of the proxy waiting.
+"""Whose turn it is: what connections bring is worked off so that neither one nor all of them together keep
+the rest of the proxy waiting.
 
-A read that is short is taken at once, as long as reads have not used their share of this moment. Otherwise its
-connection is read no further and queues up; in each round of the loop the queue is served for a share's time,
-one turn for each. So a flood, be it of a thousand connections, costs whoever else there is some milliseconds.
+What is read is taken at once, as long as it is little: a byte may cost a microsecond, as in a handshake or in
+tiny frames. Otherwise its connection is read no further and queues up; in each round of the loop the queue is
+served for a share's time, one turn for each. So a flood, be it of a thousand connections, costs whoever else
+there is some milliseconds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final, Protocol
 
 SHARE_S: Final = 0.005
 MOMENT_S: Final = 0.010
+AT_ONCE: Final = 8192  # bytes in a moment
 TURN: Final = 16384  # bytes of the wire
 
 
@@ -28,24 +30,21 @@ class Waiting(Protocol):
 class Turns:
     """The queue of all connections of the proxy."""
 
-    __slots__ = ("_clock", "_due", "_ends_at", "_loop", "_used_s")
+    __slots__ = ("_clock", "_due", "_ends_at", "_left", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
         self._loop = loop
         self._clock = clock
         self._due: deque[Waiting] = deque()
         self._ends_at = 0.0  # the moment
-        self._used_s = 0.0
+        self._left = 0  # bytes of it
 
     def at_once(self, size: int, now: float) -> bool:
         """Whether so many bytes may be taken now."""
         if now >= self._ends_at:
-            self._ends_at, self._used_s = now + MOMENT_S, 0.0
-        return size <= TURN and self._used_s < SHARE_S and not self._due
-
-    def used(self, since: float) -> None:
-        """What was taken at once took until now."""
-        self._used_s += self._clock() - since
+            self._ends_at, self._left = now + MOMENT_S, AT_ONCE
+        self._left -= size
+        return self._left >= 0 and not self._due
 
     def queue(self, who: Waiting) -> None:
         """It is its turn when all before have had theirs. Once at a time."""

@@ -76,6 +76,7 @@ class FrontDesk(UserAgent):
         text = _changed(text, r"listen=(udp|tcp):192\.0\.2\.10:5060", rf"listen=\1:{outside}", 2)
         sockets = [f'listen=udp:{inside[who]} name "trunk{number}"' for who, number in SETS.items()]
         text = _changed(text, r"listen=udp:192\.0\.2\.10:507\d name \"trunk\d\"\n", "", 2)
+        text = _changed(text, r"##!define WITH_(REAL_IP|PIKE)\n", r"#!define WITH_\1\n", 2)
         text = text.replace("\ndebug=1\n", "\n" + "\n".join(sockets) + "\ndebug=1\n")
         text = text.replace("/etc/kamailio/dispatcher.list", str(folder / "dispatcher.list"))
         text = re.sub(r"(?m)^(tcp_)?children=\d+$", r"\1children=1", text)

@@ -2,7 +2,8 @@
 when the story says so, and obeys the rules on which proxies in between depend (Via, Route, Record-Route).
 By itself it answers BYE, INFO, MESSAGE and NOTIFY.
 
-    alice, bob = (Phone(*one, sbc) for one in (("alice", "127.0.0.2"), ("bob", "127.0.0.3")))
+    with Phone("alice", "127.0.0.2", sbc) as alice, Phone("bob", "127.0.0.3", sbc) as bob: ...
+
     call = alice.calls("bob")
     answered = bob.is_called()
     answered.rings()

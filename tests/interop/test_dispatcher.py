@@ -112,11 +112,12 @@ def test_calls_are_spread_and_each_stays_at_one_proxy(house: House) -> None:
 
 
 def test_the_trace_passes_both_ways(house: House, receiver: HttpReceiver) -> None:
-    """And whatever else has to: in its spelling, its case, its order."""
+    """And whatever else has to: in its spelling, its case, its order. Who calls is Kamailio's own word."""
     alice, bob = house.phone("alice"), house.phone("bob")
     trace_id, traceparent = a_trace(1)
     state, own = "vendor=1,other=Two", ["X-Tenant: Blue; q=0.5", "x-ODD-name: 0", "X-Interaction-ID: visit-7"]
-    call, answered = talk(alice, bob, house.call_id_at("first"), [traceparent, f"tracestate: {state}", *own])
+    headers = [traceparent, f"tracestate: {state}", *own, "X-Real-IP: 203.0.113.66"]
+    call, answered = talk(alice, bob, house.call_id_at("first"), headers)
     hang_up(call, answered)
 
     spans = trace_of(receiver, trace_id, dialogs=2)
@@ -128,7 +129,10 @@ def test_the_trace_passes_both_ways(house: House, receiver: HttpReceiver) -> Non
     assert invite.start_line == f"INVITE sip:bob@{bob.at} SIP/2.0"
     assert invite.values("traceparent") == [traceparent_of(attempt)]
     assert invite.values("tracestate") == [state]
-    assert [f"{name}: {value}" for name, value in invite.rows if name.lower().startswith("x-")] == own
+    assert [f"{name}: {value}" for name, value in invite.rows if name.lower().startswith("x-")] == [
+        *own,
+        f"X-Real-IP: {alice.host}",
+    ]
     [answer] = [
         m
         for m in alice.heard

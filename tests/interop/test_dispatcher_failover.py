@@ -27,10 +27,12 @@ def house(tmp_path_factory: pytest.TempPathFactory, receiver: HttpReceiver) -> I
         yield house
 
 
-def test_calls_go_on_when_a_proxy_is_killed(house: House) -> None:
+def test_calls_go_on_when_a_proxy_is_killed(house: House, receiver: HttpReceiver) -> None:
     alice, bob, carol = (house.phone(who) for who in ("alice", "bob", "carol"))
-    old, _ = talk(alice, bob, house.call_id_at("first"))
+    trace_id, traceparent = a_trace(15)
+    old, _ = talk(alice, bob, house.call_id_at("first"), [traceparent])
     ids = [house.call_id_at("first") for _ in range(3)]
+    receiver.wait_for(lambda spans: any(span.trace_id == trace_id for span in spans))  # it is on record
     house.kill("first")
 
     # One waits for an answer, and repeats its INVITE; another one is given up before anybody has heard of it.
@@ -65,6 +67,8 @@ def test_calls_go_on_when_a_proxy_is_killed(house: House) -> None:
     old.hears("481 BYE")
     hang_up(call, answered)
     house.passed(call, "first")
+    ends = [span.attributes.get("sip.dialog.end") for span in trace_of(receiver, trace_id, dialogs=2)]
+    assert ends.count("lost") == 2
 
 
 def test_a_proxy_that_drains_ends_its_transfers_and_gets_no_new_calls(

@@ -114,9 +114,11 @@ def _namespace(stack: ExitStack) -> int:
         if _libc.unshare(_NEW_NETWORK):
             code = ctypes.get_errno()
             pytest.skip(f"no network namespaces here: {os.strerror(code)}")
-        made = os.open(_HERE, os.O_RDONLY)
-        stack.callback(os.close, made)
-        _enter(home)
+        try:
+            made = os.open(_HERE, os.O_RDONLY)
+            stack.callback(os.close, made)
+        finally:
+            _enter(home)
     finally:
         os.close(home)
     return made

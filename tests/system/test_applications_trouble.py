@@ -106,6 +106,17 @@ def test_whoever_hangs_up_in_the_middle_harms_nobody(place: Place) -> None:
     assert ask(place.app, asked())[0] == 200
 
 
+def test_what_is_packed_wrongly_is_refused_and_not_shown(place: Place) -> None:
+    """Its headers may hold a number."""
+    zipped = b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nxxxx"
+    for rest in (b"+441632960777\r\n\r\n", b"Content-Length: +44\r\n\r\n", zipped):
+        with socket.create_connection(("127.0.0.1", place.app.port)) as connection:
+            connection.settimeout(5)
+            connection.sendall(b"POST /route HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + rest)
+            assert connection.recv(4096).split()[1] == b"400"
+    assert ask(place.app, {**asked(), "interaction_id": "half \ud800"})[0] == 200
+
+
 def test_none_of_it_ends_the_process_or_is_told_with_a_number(place: Place) -> None:
     """What came before has left its traces."""
     assert place.app.is_alive

@@ -210,6 +210,21 @@ def test_a_time_between_two_is_asked_for_as_instants(desk: Sheet, api: FakeApi) 
     assert re.fullmatch(r"2026-01-3\dT\d\d:30:00\.000Z", asked["until"])
 
 
+def test_a_link_with_instants_fills_the_fields_and_the_next_search_keeps_them(
+    desk: Sheet, api: FakeApi
+) -> None:
+    page = desk.page
+    go(page, "search?since=2026-01-31T09:30:00.000Z&until=2026-01-31T10:30:00.000Z")
+    asked = api.wait_asked("/api/traces")
+    page.get_by_role("button", name="Search").click()
+    again = api.wait_asked("/api/traces", 2)
+    assert {name: again[name] for name in ("since", "until")} == {
+        "since": "2026-01-31T09:30:00.000Z",
+        "until": "2026-01-31T10:30:00.000Z",
+    }
+    assert again == asked
+
+
 def test_further_pages_come_as_one_scrolls(desk: Sheet, api: FakeApi) -> None:
     api.rows = [row_of(f"{number:016x}", f"{number:032x}", START_US - number) for number in range(250)]
     page = desk.page

@@ -56,6 +56,12 @@ const select = (name, options) => h("select", { name, id: `by-${name}` },
 const input = (name, more) => h("input", { name, id: `by-${name}`, autocomplete: "off", spellcheck: "false", ...more });
 const labelled = (text, control, more) => h("label", { class: more }, h("span", null, text), control);
 
+/** An instant, as a link from elsewhere may name it, as a field for local time wants it. */
+function local(text) {
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? "" : new Date(at - new Date(at).getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+}
+
 export class SearchView {
   constructor() {
     this.title = "Search";
@@ -91,7 +97,8 @@ export class SearchView {
   show(_, query) {
     const wanted = new URLSearchParams(query);
     for (const control of this.form.elements) {
-      if (control.name) control.value = wanted.get(control.name) ?? "";
+      const value = wanted.get(control.name) ?? "";
+      if (control.name) control.value = control.type === "datetime-local" ? local(value) : value;
     }
     if (PERIODS.some(([value]) => value && value === wanted.get("since"))) this.period.value = wanted.get("since");
     else if (this.period.value === "" && (wanted.has("since") || wanted.has("until"))) this.period.value = "between";
@@ -134,8 +141,8 @@ export class SearchView {
   parameters(query) {
     const wanted = new URLSearchParams(query);
     for (const name of ["since", "until"]) {
-      const local = wanted.get(name);
-      if (local && !Number.isNaN(Date.parse(local))) wanted.set(name, new Date(local).toISOString());
+      const time = wanted.get(name);
+      if (time && !Number.isNaN(Date.parse(time))) wanted.set(name, new Date(time).toISOString());
     }
     if (wanted.has("period")) {
       wanted.set("since", wanted.get("period"));

@@ -190,5 +190,9 @@ def test_who_starts_with_an_old_certificate_is_told(run: Run, certificates: Cert
             file = certificates.expired.certificate
             expected = f"tls.certificates[0].certificate: {file} has expired on 2002-01-01"
             assert transports.warnings == [expected]
+            transports.reload(tls)  # there may be no other yet, and the rest of the file is wanted
+            assert transports.warnings == [expected]
+            with pytest.raises(ConfigurationError, match="2041|2040"):
+                transports.reload(with_certificates(certificates.future))
 
     run(story())

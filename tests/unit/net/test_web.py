@@ -330,14 +330,14 @@ def test_at_the_end_clients_are_told_that_we_go_away(
     run(story())
 
 
-def test_others_get_their_turn_while_one_sends_tiny_frames_without_end(run: Run) -> None:
+def test_others_get_their_turn_while_one_sends_frames_without_end(run: Run) -> None:
     async def story() -> None:
         async with (
             edge("ws 127.0.0.1") as (transports, inbox),
             client(transports) as flooding,
             client(transports) as other,
         ):
-            flooding.send(frame(b"", PING) * 20_000 + frame(message("last")))
+            flooding.send(frame(b"x" * 20, PING) * 5_000 + frame(message("last")))
             other.send(frame(message("other")))
             reading = asyncio.ensure_future(flooding.ended())
             await inbox.count(messages=2)
@@ -354,7 +354,6 @@ def test_a_client_that_reads_no_pongs_is_closed(run: Run) -> None:
         async with edge("ws 127.0.0.1", limits=limits) as (transports, _):
             there = transports.listeners[0]
             with socket.create_connection((there.host, there.port)) as deaf:
-                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 deaf.setblocking(False)
                 rest, flood = upgrade(), frame(b"x" * 125, PING) * 100
                 async with asyncio.timeout(DEADLINE_S):
