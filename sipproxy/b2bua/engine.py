@@ -34,6 +34,7 @@ from .rules import ALLOW, OUR_SUPPORTED, TRANSPARENT_TAGS
 from .settings import Refer, Timeouts, TransferSettings
 from .setup import Setup
 from .shared import Lookup, Shared
+from .way import is_from
 
 # They make sense inside a dialog only; outside of ours there is none.
 IN_DIALOG_ONLY = frozenset(("BYE", "PRACK", "UPDATE"))
@@ -176,7 +177,10 @@ class Engine:
             leg = shared.legs.get(f"{tag} {request.from_tag}")
             if leg is not None and leg.dialog.call_id == request.call_id:
                 unknown = _unknown_tags(request)
-                if unknown:
+                if tx.source is not None and not is_from(leg, tx.source):
+                    self.count("foreign_request", tx.source)
+                    self._refuse(tx, request, 481, now)
+                elif unknown:
                     self._bad_extension(tx, request, unknown, now)
                 else:
                     leg.call.requested(leg, tx, request, now)

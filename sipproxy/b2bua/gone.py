@@ -69,6 +69,7 @@ class Browsers:
                 invite.cancelled(cancel_for(tx.request, REASON), now)
         patience_s = shared.timeouts.gone_s
         for leg in self._legs.get(flow.connection, ()):
+            leg.deserted = True
             if patience_s and leg.confirmed:
                 shared.endpoint.timers.start(Timer.GONE, now + patience_s, Gone(leg))
 

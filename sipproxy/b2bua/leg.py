@@ -59,6 +59,7 @@ class Leg:
         "declined",
         "deferred_bye",
         "departed",
+        "deserted",
         "dialled",
         "dialog",
         "flow",
@@ -111,6 +112,7 @@ class Leg:
         self.ack_cseq = 0
         self.deferred_bye: Bye | None = None  # waits for the ACK (RFC 3261 section 15)
         self.pinned = trunk is not None and trunk.pinned  # to UDP, whatever the size
+        self.deserted = False  # its WebSocket has closed, and it has not come back
         self.way = Way()
         self.shared.legs[dialog.key] = self
         if flow.web:
@@ -145,6 +147,7 @@ class Leg:
         if self.flow.web:
             browsers.leaves(self)
         self.flow = flow
+        self.deserted = False
         if flow.web:
             browsers.joins(self)
 

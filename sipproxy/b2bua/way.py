@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..sip.flow import TLS, Flow
 from ..sip.uri import Uri, parse_uri
+from ..sip.values import NameAddr
 from .routing import TRANSPORTS, is_ip
 from .shared import Located
 
@@ -59,6 +60,28 @@ class Way:
             domain = leg.flow.domain or ("" if leg.trunk is None else leg.trunk.domain)
         default = leg.flow.transport
         leg.shared.locate(uri.host, uri.port, _transport(uri), default, found, now, domain=domain)
+
+
+def is_from(leg: Leg, flow: Flow) -> bool:
+    """Whether a request in the leg's dialog comes from its peer. The dialog's ids alone do not say so: who
+    was sent a REFER with Replaces knows those of somebody else's (RFC 3891 section 9).
+    """
+    here = leg.flow
+    if flow.connection and flow.connection == here.connection:
+        return True
+    if flow.web != here.web:
+        return False
+    trunk = leg.shared.router.trunk_of(flow)
+    same_trunk = leg.trunk is not None and trunk is not None and trunk.name == leg.trunk.name
+    if flow.web:  # a page that has come back; while its old connection stands, from the same address alone
+        return (same_trunk or leg.trunk is trunk) and (leg.deserted or flow.host == here.host)
+    if same_trunk or flow.host == here.host:
+        return True
+    if trunk is not None:
+        return False
+    dialog = leg.dialog
+    hops = [dialog.remote_target, *[NameAddr.parse(route).uri for route in dialog.route_set[:1]]]
+    return any(parse_uri(hop).host == flow.host for hop in hops)  # it is where its Contact says
 
 
 def _stream(leg: Leg) -> Flow | None:

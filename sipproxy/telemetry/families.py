@@ -80,6 +80,7 @@ TRANSFER_STAGES = (
 REJECTIONS = ("no_route", "overload", "draining", "loop", "max_forwards", "webhook_rejected")
 INCIDENTS = (
     *("failover", "passed_over", "unresolved", "unreachable", "ring_timeout", "no_ack", "session_expired"),
+    "foreign_request",
     *("trace_dropped", "refer_header", "token_unknown", "token_replayed", "replaces_refused"),
     *("too_many_forks", "stray_ack", "stray_response", "unsent"),
 )

@@ -192,7 +192,7 @@ def test_who_starts_with_an_old_certificate_is_told(run: Run, certificates: Cert
             assert transports.warnings == [expected]
             transports.reload(tls)  # there may be no other yet, and the rest of the file is wanted
             assert transports.warnings == [expected]
-            with pytest.raises(ConfigurationError, match="2041|2040"):
+            with pytest.raises(ConfigurationError, match="is not valid before 2040-01-01"):
                 transports.reload(with_certificates(certificates.future))
 
     run(story())

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
 from sipproxy.net.limits import TcpLimits
 from sipproxy.net.settings import Ask, WebSocketSettings
-from sipproxy.net.transport import Transports
 from sipproxy.sip.flow import WS, WSS, Flow
 from tests.support.websocket import (
     CLOSE,
@@ -20,8 +17,6 @@ from tests.support.websocket import (
     PING,
     PONG,
     TEXT,
-    Frames,
-    accepted,
     close_code,
     frame,
     upgrade,
@@ -29,60 +24,7 @@ from tests.support.websocket import (
 from tests.unit.net.conftest import Certificates
 from tests.unit.net.support import DEADLINE_S, Clock, Run, becomes, edge, message, turn
 from tests.unit.net.tls_peers import trusting, with_certificates
-
-
-class WebClient:
-    """One WebSocket client."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self.writer = reader, writer
-        self._frames = Frames()
-        self._found: list[tuple[int, bytes]] = []
-
-    def send(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    async def response(self) -> bytes:
-        """What the upgrade is answered."""
-        async with asyncio.timeout(DEADLINE_S):
-            return await self._reader.readuntil(b"\r\n\r\n")
-
-    async def frame(self) -> tuple[int, bytes]:
-        """The next frame."""
-        async with asyncio.timeout(DEADLINE_S):
-            while not self._found:
-                data = await self._reader.read(65536)
-                assert data, "the connection ended"
-                self._found = self._frames.feed(data)
-        return self._found.pop(0)
-
-    async def ended(self) -> None:
-        """Wait until the proxy has closed."""
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                while await self._reader.read(65536):
-                    pass
-        except ConnectionResetError:
-            pass
-
-
-@asynccontextmanager
-async def client(
-    transports: Transports, context: ssl.SSLContext | None = None, *, request: bytes | None = None
-) -> AsyncIterator[WebClient]:
-    """Connected to the first listener, and let in unless it asks in its own way."""
-    there = transports.listeners[0]
-    async with asyncio.timeout(DEADLINE_S):
-        name = "localhost" if context else None
-        streams = await asyncio.open_connection(there.host, there.port, ssl=context, server_hostname=name)
-    web = WebClient(*streams)
-    try:
-        web.send(upgrade() if request is None else request)
-        if request is None:
-            assert accepted(await web.response())
-        yield web
-    finally:
-        web.writer.close()
+from tests.unit.net.web_clients import client
 
 
 @pytest.mark.parametrize("transport", [WS, WSS])
@@ -166,7 +108,7 @@ def test_who_is_not_let_in_is_told_why_and_closed(run: Run, request_: bytes, sta
             assert (await web.response()).startswith(b"HTTP/1.1 " + status)
             await web.ended()
             assert transports.counters.websockets_refused == 1
-            assert inbox.log == []
+            assert (inbox.log, inbox.turned_away) == ([], [("WS", f"upgrade refused: {status.decode()}")])
 
     run(story())
 
@@ -247,59 +189,6 @@ def test_a_message_in_fragments_has_to_end_in_time(run: Run) -> None:
             assert transports.counters.idle_closed == 1
             assert (await web.frame())[0] == CLOSE
             await web.ended()
-
-    run(story())
-
-
-def test_a_silent_client_is_pinged_and_stays_as_long_as_it_answers(run: Run) -> None:
-    async def story() -> None:
-        clock = Clock()
-        async with edge("ws 127.0.0.1", clock=clock) as (transports, _), client(transports) as web:
-            for _ in range(30):  # longer than a stream may be idle
-                clock.now += 31.0
-                transports.close_idle()
-                transports.close_idle()
-                opcode, payload = await web.frame()
-                assert opcode == PING
-                web.send(frame(payload, PONG) + frame(b"\r\n\r\n"))
-                assert await web.frame() == (TEXT, b"\r\n")
-            assert transports.counters.idle_closed == 0
-
-    run(story())
-
-
-def test_a_client_that_answers_no_ping_is_dropped(run: Run) -> None:
-    async def story() -> None:
-        clock = Clock()
-        async with edge("ws 127.0.0.1", clock=clock) as (transports, inbox), client(transports) as web:
-            web.send(frame(message("1")))
-            await inbox.count(messages=1)
-            for _ in range(3):
-                clock.now += 31.0
-                transports.close_idle()
-                assert (await web.frame())[0] == PING
-            clock.now += 31.0
-            transports.close_idle()
-            await inbox.until(lambda: bool(inbox.closed_ones))
-            assert transports.counters.idle_closed == 1
-            await web.ended()
-
-    run(story())
-
-
-def test_pings_can_be_switched_off(run: Run) -> None:
-    async def story() -> None:
-        clock, websocket = Clock(), WebSocketSettings(ping_s=0)
-        quiet = edge("ws 127.0.0.1", clock=clock, websocket=websocket)
-        async with quiet as (transports, inbox), client(transports) as web:
-            clock.now += 500.0
-            transports.close_idle()
-            web.send(frame(message("1")))
-            await inbox.count(messages=1)
-            clock.now += 601.0
-            transports.close_idle()
-            opcode, payload = await web.frame()
-            assert (opcode, close_code(payload)) == (CLOSE, 1001)
 
     run(story())
 
