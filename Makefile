@@ -18,7 +18,7 @@ TEST_PEERS := $(DEMO_PEERS) kamailio:kamailio:tests/interop,bench sipsak:sipsak:
 	nginx-light:nginx:tests/system haproxy:haproxy:tests/system npm:npm:tests/system \
 	docker-compose:docker-compose:tests/system fail2ban:fail2ban-regex:tests/system iproute2:tc:tests/system \
 	systemd:systemd-analyze:tests/system util-linux:unshare:tests/system \
-	curl:curl:tests/docs sqlite3:sqlite3:tests/docs
+	curl:curl:tests/docs sqlite3:sqlite3:tests/docs kamailio-tls-modules:tls.so:tests/system
 
 help:
 	@echo 'make demo    set up, then two transferred calls through the proxy and their traces'
@@ -96,7 +96,8 @@ peers peers-demo:
 	@missing() {
 		for peer in $(PEERS); do
 			IFS=: read -r package program left_out <<< "$$peer"
-			PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v "$$program" >/dev/null || echo "$$package $$left_out"
+			PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v "$$program" >/dev/null && continue
+			compgen -G "/usr/lib/*/kamailio/modules/$$program" >/dev/null || echo "$$package $$left_out"
 		done
 	}
 	wanted=$$(missing)

@@ -19,6 +19,7 @@ from .b2bua.routing import Router
 from .cli.commands import add_commands
 from .config import Loaded, describe, read
 from .errors import ConfigurationError, RemoteProtocolError, SipProxyError
+from .net.tls import Tls
 from .probe.command import add_probe
 from .serve import Server
 from .sip.uri import Uri
@@ -131,8 +132,10 @@ def _open_files() -> None:
 def _check(options: argparse.Namespace) -> int:
     loaded = read(options.config)
     Router.of(loaded.settings.trunks, loaded.settings.routes)
+    spoken = [name for name in loaded.settings.listen if name.startswith(("tls:", "wss:"))]
+    Tls(loaded.settings.tls, listening=spoken[0] if spoken else None)  # which reads the certificates
     for target in targets(loaded.settings.tracing):
-        Outlet(target).close()  # which reads the certificates
+        Outlet(target).close()  # likewise
     print(f"{loaded.file or 'embedded defaults'}: good")
     return GOOD
 

