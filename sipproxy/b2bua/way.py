@@ -77,8 +77,6 @@ def is_from(leg: Leg, flow: Flow) -> bool:
         return (same_trunk or leg.trunk is trunk) and (leg.deserted or flow.host == here.host)
     if same_trunk or flow.host == here.host:
         return True
-    if trunk is not None:
-        return False
     dialog = leg.dialog
     hops = [dialog.remote_target, *[NameAddr.parse(route).uri for route in dialog.route_set[:1]]]
     return any(parse_uri(hop).host == flow.host for hop in hops)  # it is where its Contact says

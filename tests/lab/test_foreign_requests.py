@@ -61,9 +61,10 @@ def test_from_another_address_of_the_same_trunk(make_lab: MakeLab) -> None:
     alice.sessions.clear()
 
 
-def test_from_where_its_contact_says(make_lab: MakeLab) -> None:
-    """A registrar in front that does not stay in the dialog."""
-    lab = make_lab()
+@pytest.mark.parametrize("match", [(), ("203.0.113.5",)])
+def test_from_where_its_contact_says(make_lab: MakeLab, match: tuple[str, ...]) -> None:
+    """A registrar in front that does not stay in the dialog; its phones may be a trunk of their own."""
+    lab = make_lab(trunks={"phones": TrunkSettings("203.0.113.5:5060", match=match)})
     alice, bob = lab.talking("alice", "bob")
     phone = lab.phone("phone", at="203.0.113.5")
     alice.contact = phone.contact
