@@ -1,4 +1,4 @@
-"""How the tests are shared out between the processes that run them (`make test` starts two).
+"""How the tests are shared out between the processes that run them (`make test` starts three).
 
 A module's tests stay together, since what it starts it starts once; only the stories of SIPp, which are many
 and mostly wait, are dealt out one by one. What measures has the machine to itself: it is marked `alone`.
