@@ -25,6 +25,7 @@ from .errors import ConfigurationError
 from .net.driver import Driver
 from .net.resolver import Resolver
 from .net.transport import Transports
+from .net.webhook import load_client
 from .notify import Notifier
 from .sip.flow import TLS
 from .sip.ids import Ids
@@ -35,6 +36,7 @@ from .telemetry.otlp import targets
 from .telemetry.sampling import sampler
 from .telling import Orderly, Telling
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 BYE_S = 3.0  # seconds that the last BYEs of a shutdown may take
 NEEDS_RESTART = (
     *("listen", "websocket", "advertise", "workers", "region", "tracing", "privacy", "store", "admin", "hep"),
@@ -78,6 +80,8 @@ class Server:
         settings = self._loaded.settings
         router = Router.of(settings.trunks, settings.routes)
         targets(settings.tracing)  # what is wrong with them is told here, not by the observer alone
+        if any(route.webhook for route in settings.routes):
+            self._driver.expect_questions()
         await self.transports.open(
             listeners(settings),
             receiver=self._driver,
@@ -164,7 +168,9 @@ class Server:
     def ignore_signals(self) -> None:
         """They mean nothing any more."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Blocked first: a loop that gives its handler back leaves the system's for a moment, which ends us.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
@@ -208,6 +214,8 @@ class Server:
         self._telling.know(loaded.settings)
         self._driver.flush(self._clock())
         self._warn_of_certificates()
+        if any(route.webhook for route in loaded.settings.routes):
+            asyncio.get_running_loop().run_in_executor(None, load_client)  # or the first question would wait
         self.log.info("configuration loaded", trunks=len(loaded.settings.trunks), needs_restart=changed)
 
     # The end

@@ -12,14 +12,15 @@ sampling and load balancing.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from tools import collector_rules, collector_sampling
+from tools.lint_command import command_line, tell
 from tools.located_yaml import Document, Fault, Key, Plain, read
 
 LONGEST_CALL_S = 14400  # sipproxy's trace.max_duration_s
@@ -71,20 +72,13 @@ def _expanded(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the faults of the named files."""
-    parser = argparse.ArgumentParser(description="Find what the collector's validate does not.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser = command_line("Find what the collector's validate does not.")
     parser.add_argument(
         "--longest-call", type=float, default=LONGEST_CALL_S, metavar="S", help="seconds that a call may last"
     )
     options = parser.parse_args(arguments)
-    found = [
-        fault
-        for file in options.files
-        for fault in lint(file, environment=os.environ, longest_call_s=options.longest_call)
-    ]
-    for fault in found:
-        print(fault)
-    return 1 if found else 0
+    looks = partial(lint, environment=os.environ, longest_call_s=options.longest_call)
+    return tell(looks, options.files)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ proxy that is killed before it has drained.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from tools import dockerfile_lint
+from tools.lint_command import command_line, tell
 from tools.located_yaml import Document, Fault, Plain, read
 
 PINNED = re.compile(r"[^:@]+(:\d{2,5}/[^:@]+)?:v?\d+\.\d+(\.\d+)?[\w.-]*(@sha256:[0-9a-f]{64})?")
@@ -249,12 +249,8 @@ def _misplaced(address: str, ipam: dict[str, Plain]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the faults of the named files."""
-    parser = argparse.ArgumentParser(description="Find what docker compose config does not.")
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", default=[Path("docker-compose.yml")])
-    found = [fault for file in parser.parse_args(arguments).files for fault in lint(file)]
-    for fault in found:
-        print(fault)
-    return 1 if found else 0
+    parser = command_line("Find what docker compose config does not.", "docker-compose.yml")
+    return tell(lint, parser.parse_args(arguments).files)
 
 
 if __name__ == "__main__":

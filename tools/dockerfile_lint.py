@@ -5,13 +5,13 @@ python tools/dockerfile_lint.py [FILE ...]     exit code 1 where there is one
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tools.lint_command import command_line, tell
 from tools.located_yaml import Fault
 
 PINNED = re.compile(r"[^:@\s]+:v?\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?")
@@ -73,12 +73,8 @@ def _is_list(text: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the faults of the named files."""
-    parser = argparse.ArgumentParser(description="Find faults in Dockerfiles.")
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", default=[Path("Dockerfile")])
-    found = [fault for file in parser.parse_args(arguments).files for fault in lint(file)]
-    for fault in found:
-        print(fault)
-    return 1 if found else 0
+    parser = command_line("Find faults in Dockerfiles.", "Dockerfile")
+    return tell(lint, parser.parse_args(arguments).files)
 
 
 if __name__ == "__main__":

@@ -256,6 +256,8 @@ class Connection(asyncio.Protocol):
             receiver, now = self._all.edge.receiver, self._all.edge.clock()
             receiver.closed(self.flow, now)
             receiver.flush(now)
+        if self._layer is not None:
+            self._layer.forget()
 
     def _open_up(self) -> None:
         """Now messages may go out."""

@@ -66,6 +66,10 @@ class Driver:
         self._unresolved: set[str] = set()
         self.idle = asyncio.Event()  # set while no call is in progress, nor a transfer
 
+    def expect_questions(self) -> None:
+        """Routes have applications: be ready to ask them. Takes a tenth of a second, once."""
+        self._webhooks.prepared()
+
     def attach(self, engine: Engine) -> None:
         """From now on this engine is carried."""
         self._engine = engine

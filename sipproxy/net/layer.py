@@ -60,6 +60,9 @@ class Layer(Protocol):
     def wrap(self, data: bytes) -> bytes:
         """A message, as bytes for the wire; nothing when none may leave any more."""
 
+    def forget(self) -> None:
+        """The connection is gone, and nothing more is asked of this."""
+
     def ping(self) -> bytes:
         """A sign of life that the peer answers, where the protocol has one; bytes for the wire."""
 

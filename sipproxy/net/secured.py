@@ -132,6 +132,11 @@ class Secured:
         self._write(self._web.wrap(data) if self._web is not None else data)
         return self._out.read()
 
+    def forget(self) -> None:
+        """The connection is gone, and nothing more is asked of this."""
+        if self._web is not None:
+            self._web.forget()
+
     def ping(self) -> bytes:
         """A ping, as bytes for the wire."""
         if self._web is not None:

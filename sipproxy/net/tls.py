@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..errors import ConfigurationError
@@ -35,7 +36,17 @@ _UNVERIFIED: Final = "tls.verify is off: whoever answers at a trunk's address is
 class Tls:
     """Makes the TLS side of connections, both ways."""
 
-    __slots__ = ("_client", "_exact", "_phones", "_settings", "_web", "_wild", "certificates", "warnings")
+    __slots__ = (
+        "__weakref__",
+        "_client",
+        "_exact",
+        "_phones",
+        "_settings",
+        "_web",
+        "_wild",
+        "certificates",
+        "warnings",
+    )
 
     def __init__(self, settings: TlsSettings, *, listening: str | None = None) -> None:
         """`listening` is a tls: or wss: listener, if there is one. Raises ConfigurationError."""
@@ -105,14 +116,12 @@ class Tls:
         self._phones = self._server_context(settings.certificates[0])
         self._web = self._server_context(settings.certificates[0])
         self._web.verify_mode = ssl.CERT_NONE
-        self._web.sni_callback = self._phones.sni_callback = self._choose
+        self._web.sni_callback = self._phones.sni_callback = _chooser(weakref.ref(self))
 
-    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        """Show the certificate of the host that the client names."""
-        host = canonical(name or "")
-        context = self._exact.get(host) or self._wild.get(host.partition(".")[2])
-        if context is not None:
-            connection.context = context
+    def context_for(self, name: str) -> ssl.SSLContext | None:
+        """That shows the certificate of the host that a client names."""
+        host = canonical(name)
+        return self._exact.get(host) or self._wild.get(host.partition(".")[2])
 
     def _server_context(self, entry: CertificateSettings) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -167,3 +176,17 @@ def _examined(settings: TlsSettings, listening: str | None) -> list[OwnCertifica
     if faults:
         raise ConfigurationError(faults)
     return found
+
+
+def _chooser(tls: weakref.ref[Tls]) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None]:
+    """What a context calls for a name. It must not hold the `Tls` that holds the context: each reload would
+    leave a whole set of certificates to the collector of cycles, which comes seldom.
+    """
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        here = tls()
+        context = None if here is None else here.context_for(name or "")
+        if context is not None:
+            connection.context = context
+
+    return choose

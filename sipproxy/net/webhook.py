@@ -12,25 +12,21 @@ So a slow, broken or absent application costs a call its time-out at most, and a
 from __future__ import annotations
 
 import asyncio
-import json
+import importlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from ..b2bua.consulting import Consult
-from ..propagation.writing import write_baggage
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
 
 TIMEOUT, ERROR, NOT_ASKED = "timeout", "error", "not_asked"
 LONGEST_ANSWER = 65536  # bytes
 MOST_AT_ONCE = 1024  # questions to one application, those that wait for a connection included
-# SIP's streams may take three quarters of 1024 files, which is what a process has by default.
-CONNECTIONS, CONNECTIONS_EACH = 192, 96
-KEPT_S = 4.0  # many servers close a connection that has been idle for 5 s: better we do, and first
 IN_VAIN = 20  # in a row, and the application is left alone
 LEFT_ALONE_S = 2.0
-_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "sipproxy"}
-
 Complain = Callable[[str, dict[str, str]], object]
 
 
@@ -38,7 +34,12 @@ class WebhookError(Exception):
     """No answer that could be read; the text is `timeout`, `error` or `not_asked`."""
 
 
-class _NoAnswer(Exception):
+def load_client() -> None:
+    """Load what asks, in whatever thread."""
+    importlib.import_module("sipproxy.net.exchange")
+
+
+class NoAnswerError(Exception):
     """There was an answer over HTTP, but none to the question."""
 
 
@@ -70,7 +71,7 @@ class Webhooks:
     def __init__(self, clock: Callable[[], float], complain: Complain | None = None) -> None:
         self._clock = clock
         self._complain = complain
-        self._session: aiohttp.ClientSession | None = None
+        self._exchange: Exchange | None = None
         self._applications: dict[str, _Application] = {}  # by URL
 
     async def ask(self, consult: Consult) -> object:
@@ -84,11 +85,11 @@ class Webhooks:
         application.asking += 1
         try:
             async with asyncio.timeout(max(consult.give_up_at - now, 0.001)):
-                answer = await self._post(consult)
-        except _NoAnswer:
+                answer = await self.prepared().post(consult)
+        except NoAnswerError:
             self._heard(application)
             raise WebhookError(ERROR) from None
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        except (TimeoutError, OSError, ValueError) as error:
             self._in_vain(application)
             raise WebhookError(TIMEOUT if isinstance(error, TimeoutError) else ERROR) from None
         finally:
@@ -98,9 +99,19 @@ class Webhooks:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            await exchange.close()
+
+    def prepared(self) -> Exchange:
+        """Ready to ask. The HTTP client takes a tenth of a second to load, and most proxies need none: it is
+        loaded before the first call where a route has an application.
+        """
+        if self._exchange is None:
+            from .exchange import Exchange
+
+            self._exchange = Exchange()
+        return self._exchange
 
     def _heard(self, application: _Application) -> None:
         if application.in_vain >= IN_VAIN:
@@ -116,46 +127,3 @@ class Webhooks:
     def _tell(self, event: str, application: _Application) -> None:
         if self._complain is not None:
             self._complain(event, {"host": application.host})
-
-    async def _post(self, consult: Consult) -> object:
-        if self._session is None:
-            # An application is named by the operator: no proxy, no cookies, no redirects elsewhere.
-            connector = aiohttp.TCPConnector(
-                limit=CONNECTIONS, limit_per_host=CONNECTIONS_EACH, ttl_dns_cache=30, keepalive_timeout=KEPT_S
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-            )
-        headers = {**_HEADERS, "traceparent": consult.context.traceparent()}
-        if consult.context.tracestate:
-            headers["tracestate"] = consult.context.tracestate
-        interaction = consult.question.get("interaction_id")
-        if isinstance(interaction, str) and interaction:
-            headers["baggage"] = write_baggage({"interaction.id": interaction})
-        if consult.webhook.token is not None:
-            headers["Authorization"] = f"Bearer {consult.webhook.token}"
-        # What a peer wrote that is no UTF-8 becomes `?`: no JSON reader may stumble over it.
-        body = json.dumps(consult.question, ensure_ascii=False).encode("utf-8", "replace")
-        try:
-            return await _exchange(self._session, consult.webhook.url, headers, body)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if isinstance(error, aiohttp.ClientConnectorError):
-                raise
-            # Likely a connection from before, which the application closed while the question was on its way.
-            return await _exchange(self._session, consult.webhook.url, headers, body)
-
-
-async def _exchange(session: aiohttp.ClientSession, url: str, headers: dict[str, str], body: bytes) -> object:
-    async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-        if not 200 <= response.status < 300:
-            raise _NoAnswer
-        data = bytearray()
-        async for chunk in response.content.iter_any():
-            data += chunk
-            if len(data) > LONGEST_ANSWER:
-                raise _NoAnswer
-    try:
-        decoded: object = json.loads(data)
-    except (ValueError, RecursionError):  # no JSON, or lists in lists without end
-        raise _NoAnswer from None
-    return decoded

@@ -122,6 +122,10 @@ class WebSocketFramer:
             self._protocol.send_text(data)
         return self.output()
 
+    def forget(self) -> None:
+        """The connection is gone. The library's parser and its protocol hold each other: part them."""
+        self._protocol.parser.close()
+
     def ping(self) -> bytes:
         """A ping, as bytes for the wire."""
         if self._protocol.state is State.OPEN:

@@ -15,12 +15,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it ships no types
-from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # nor does this
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # nor this
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 _LONGEST_REASON = 200
 _PROTOBUF, _JSON, _HTML = "application/x-protobuf", "application/json", "text/html"
@@ -104,12 +102,14 @@ def of_response(response: ExportTraceServiceResponse) -> Partial | None:
 
 def _partial(kind: str, body: bytes) -> Partial | None:
     """Of an answer that cannot be read only its status counts."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
     try:
         if kind == _PROTOBUF:
             return of_response(ExportTraceServiceResponse.FromString(body))
         if kind == _JSON:
             return _partial_of_json(json.loads(body))
-    except (DecodeError, ValueError, RecursionError):
+    except (_undecodable(), ValueError, RecursionError):
         pass
     return None
 
@@ -125,13 +125,15 @@ def _partial_of_json(answer: Any) -> Partial | None:  # noqa: ANN401  whatever a
 
 def _said(kind: str, body: bytes) -> str:
     """The message of a google.rpc.Status, which is what OTLP wants in a refusal."""
+    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it ships no types
+
     try:
         if kind == _PROTOBUF:
             return str(Status.FromString(body).message)
         if kind == _JSON:
             answer = json.loads(body)
             return str(answer.get("message", "")) if isinstance(answer, dict) else ""
-    except (DecodeError, ValueError, RecursionError):
+    except (_undecodable(), ValueError, RecursionError):
         pass
     return ""
 
@@ -151,6 +153,9 @@ def _wait_s(text: str, now: float) -> float:
 
 
 def _retry_info_s(trailers: Mapping[str, str | bytes]) -> float:
+    from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # nor does this
+    from google.rpc.status_pb2 import Status
+
     info = RetryInfo()
     try:
         alone = trailers.get("google.rpc.retryinfo-bin")
@@ -160,9 +165,17 @@ def _retry_info_s(trailers: Mapping[str, str | bytes]) -> float:
         if isinstance(among, bytes):
             for detail in Status.FromString(among).details:
                 detail.Unpack(info)
-    except DecodeError:
+    except _undecodable():
         return 0.0
     return max(0.0, float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9))
+
+
+def _undecodable() -> type[Exception]:
+    """Protobuf takes a while to load, and the process that has the calls needs none of it."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it ships no types
+
+    found: type[Exception] = DecodeError
+    return found
 
 
 def _host(location: str) -> str:

@@ -17,11 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.support.foreign import PATIENCE_S, ForeignProcess
 from tests.support.ports import free_port, is_listening
+from tests.support.programs import require
 from tests.support.wire import Message, parse
-
-from .programs import require
-from .ua import PATIENCE_S, UserAgent
 
 _MODULES = Path("/usr/lib/baresip/modules")
 # No stdio module: it wants a terminal. `aubridge,nil` is a sound card that needs none.
@@ -47,7 +46,7 @@ _TRACED = "#"  # what -s writes before each message
 _LENGTH = re.compile(r"^Content-Length: (\d+)", re.MULTILINE)
 
 
-class Baresip(UserAgent):
+class Baresip(ForeignProcess):
     """One baresip with one account."""
 
     def __init__(

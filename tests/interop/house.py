@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,15 +19,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.kamailio import KamailioProcess, sockets_of
 from tests.support.otlp import Receiver
-from tests.support.ports import free_port, is_listening
+from tests.support.ports import free_port
 from tests.support.proxy import ROOT
 
 from .people import HOSTS, settings
 from .phone import Dialog, Phone
-from .programs import require
 from .prompter import TalkativeProxy
-from .ua import PATIENCE_S, UserAgent
 
 CONFIG = ROOT / "config/kamailio"
 PEOPLE = ("alice", "bob", "carol")
@@ -42,8 +40,6 @@ onsend_route {
 }
 """
 _HOP = re.compile(r"HOP (\S+) (\S+) (\S+) (\S+)$")
-_UNHAPPY = re.compile(r" (?:ERROR|CRITICAL|ALERT|BUG): ")
-_PARTING = "receive_fd(): EOF"  # its children say so of each other when all are stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ class Hop:
     call_id: str
 
 
-class FrontDesk(UserAgent):
+class FrontDesk(KamailioProcess):
     """Kamailio on the files of config/kamailio; phones call `outside`, the proxies `inside`."""
 
     def __init__(
@@ -68,9 +64,7 @@ class FrontDesk(UserAgent):
         proxies: Mapping[str, str],
         phones: Mapping[str, Phone],
     ) -> None:
-        program = require("kamailio", "kamailio")
         folder.mkdir(parents=True)
-        self._outside = outside
         host = outside.rpartition(":")[0]
         text = (CONFIG / "kamailio.cfg").read_text() + _TELL
         text = _changed(text, r"listen=(udp|tcp):192\.0\.2\.10:5060", rf"listen=\1:{outside}", 2)
@@ -82,30 +76,17 @@ class FrontDesk(UserAgent):
         text = re.sub(r"(?m)^(tcp_)?children=\d+$", r"\1children=1", text)
         text = text.replace('"ds_ping_interval", 2', '"ds_ping_interval", 1')
         text = text.replace("log_stderror=no", "log_stderror=yes").replace(_SHOWN, host)
-        (folder / "kamailio.cfg").write_text(text)
         rows = [f"1 sip:{at} 8 0 duid={name};sockname=trunk2" for name, at in proxies.items()]
         rows += [f"{SETS[who]} sip:{phone.at} 0 0" for who, phone in phones.items()]
         (folder / "dispatcher.list").write_text("\n".join(rows) + "\n")
-        command = [program, "-DD", "-E", "-m", "64", "-M", "4", "-Y", str(folder)]
-        super().__init__("kamailio", [*command, "-f", str(folder / "kamailio.cfg")], folder)
-
-    def wait_until_ready(self) -> None:
-        """Return once it can be called."""
-        host, _, port = self._outside.rpartition(":")
-        deadline = time.monotonic() + PATIENCE_S
-        while not is_listening(host, int(port), "tcp"):  # the last of its sockets
-            assert self._process.poll() is None, self.report()
-            assert time.monotonic() < deadline, self.report()
+        bound = [each for who in SETS for each in sockets_of(inside[who], "udp")]
+        bound += sockets_of(outside, "udp", "tcp")
+        super().__init__(folder, text, sockets=bound, memory=(64, 4))
 
     @property
     def hops(self) -> list[Hop]:
         """All that it sent on, in order."""
         return [Hop(*match.groups()) for match in map(_HOP.search, self.lines) if match]
-
-    @property
-    def complaints(self) -> list[str]:
-        """What it held to be wrong."""
-        return [line for line in self.lines if _UNHAPPY.search(line) and _PARTING not in line]
 
 
 class House:

@@ -11,25 +11,14 @@ hears as well (`Reply`).
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
 
-from tests.support.ports import is_listening
+from tests.support.foreign import PATIENCE_S
+from tests.support.kamailio import HEAD, KamailioProcess, sockets_of
 
-from .programs import require
-
-_START_S = 10.0
-_STOP_S = 10.0
-_OPTIONS = ["-DD", "-E", "-m", "32", "-M", "4"]  # main process in front, log to stderr, 32 and 4 MB of memory
 _PROBING = """\
 modparam("dispatcher", "ds_ping_interval", 1)
 modparam("dispatcher", "ds_probing_mode", 1)
@@ -56,20 +45,9 @@ _HOP = re.compile(r"HOP (\S+) (\S+) (\S+) (\S+) (.*)$")
 _ROUTE = re.compile(r"<sip:[^>]*>")
 _REPLY = re.compile(r"REPLY (\d+) (\S+) (\S+) (.*)$")
 _TRANSPORTS = {"1": "udp", "2": "tcp"}  # Kamailio's numbers
-_UNHAPPY = re.compile(r" (?:ERROR|CRITICAL|ALERT|BUG): ")
-_PARTING = "receive_fd(): EOF"  # its children say so of each other when all are stopped
 
 _CONFIG = """\
-#!KAMAILIO
-debug=1
-log_stderror=yes
-fork=yes
-children=1
-tcp_children=1
 tcp_source_ipv4={host}
-auto_aliases=no
-dns=no
-rev_dns=no
 {listen}
 
 loadmodule "tm.so"
@@ -177,8 +155,8 @@ class Reply:
     via: str  # the topmost, which is its own
 
 
-class Kamailio:
-    """One Kamailio: a main process and its children."""
+class Kamailio(KamailioProcess):
+    """One that stands in front of the proxy."""
 
     def __init__(
         self,
@@ -191,10 +169,7 @@ class Kamailio:
         strip: Sequence[str] = (),
         probes: bool = False,
     ) -> None:
-        program = require("kamailio", "kamailio")
         self.address = address
-        self.lines: list[str] = []
-        self._written = threading.Condition()
         folder.mkdir(parents=True)
         named = f" advertise {advertise}" if advertise else ""
         rows = [f"1 {target} 0 {len(targets) - place}\n" for place, target in enumerate(targets)]
@@ -209,18 +184,7 @@ class Kamailio:
             registers=_REGISTER if callee is None else "",
             back=_LOOK_UP if callee is None else f'$du = "{callee}";',
         )
-        (folder / "kamailio.cfg").write_text(config)
-        self._process = subprocess.Popen(
-            [program, *_OPTIONS, "-Y", str(folder), "-f", str(folder / "kamailio.cfg")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # a group of its own: the main process could leave children behind
-        )
-        assert self._process.stderr is not None
-        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)
-        self._reader.start()
+        super().__init__(folder, HEAD + config, sockets=sockets_of(address, "udp", "tcp"))
 
     @property
     def hops(self) -> list[Hop]:
@@ -237,57 +201,13 @@ class Kamailio:
         found = (match.groups() for match in map(_REPLY.search, self.lines) if match)
         return [Reply(int(status), method, source, via) for status, method, source, via in found]
 
-    @property
-    def complaints(self) -> list[str]:
-        """What it held to be wrong."""
-        return [line for line in self.lines if _UNHAPPY.search(line) and _PARTING not in line]
-
     def wait_until_down(self, target: str, timeout_s: float) -> None:
         """Return once its probes found that target to be down."""
-        self._wait_for(lambda: any(line.endswith(f"DOWN {target}") for line in self.lines), timeout_s)
+        self.wait_until(lambda: self._said(f"DOWN {target}"), f"end of {target}", timeout_s)
 
-    def wait_until_registered(self, who: str, timeout_s: float = _START_S) -> None:
+    def wait_until_registered(self, who: str, timeout_s: float = PATIENCE_S) -> None:
         """Return once somebody can be called by that name."""
-        self._wait_for(lambda: any(line.endswith(f"REGISTERED {who}") for line in self.lines), timeout_s)
+        self.wait_until(lambda: self._said(f"REGISTERED {who}"), f"REGISTER of {who}", timeout_s)
 
-    def _wait_for(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        with self._written:
-            if not self._written.wait_for(condition, timeout_s):
-                raise AssertionError(f"not within {timeout_s} s; kamailio wrote:\n" + "\n".join(self.lines))
-
-    def _wait_until_listening(self) -> None:
-        host, _, port = self.address.rpartition(":")
-        deadline = time.monotonic() + _START_S
-        while not (is_listening(host, int(port), "udp") and is_listening(host, int(port), "tcp")):
-            try:
-                self._process.wait(0.01)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() < deadline:
-                    continue
-            self._stop()
-            raise AssertionError("kamailio does not listen:\n" + "\n".join(self.lines))
-
-    def _read(self, stream: IO[str]) -> None:
-        with stream:
-            for line in stream:
-                with self._written:
-                    self.lines.append(line.rstrip("\n"))
-                    self._written.notify_all()
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._reader.join()
-
-    def __enter__(self) -> Self:
-        self._wait_until_listening()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
+    def _said(self, words: str) -> bool:
+        return any(line.endswith(words) for line in self.lines)

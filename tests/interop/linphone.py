@@ -16,11 +16,10 @@ import threading
 from functools import partial
 from pathlib import Path
 
+from tests.support.foreign import ForeignProcess
 from tests.support.ports import free_port, is_listening
+from tests.support.programs import require
 from tests.support.wire import Message, parse
-
-from .programs import require
-from .ua import UserAgent
 
 _CONFIG = """\
 [sip]
@@ -56,7 +55,7 @@ _MESSAGE = re.compile(
 )
 
 
-class Linphone(UserAgent):
+class Linphone(ForeignProcess):
     """One linphonec."""
 
     def __init__(self, who: str, at: str, folder: Path, *, domain: str, registrar: str | None = None) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 
 from tests.support.otlp import Receiver
 from tests.support.ports import free_port
+from tests.support.programs import require
 from tests.support.proxy import Proxy
 from tests.support.sipp import Role
 from tests.support.spans import Span
 from tests.support.wire import Message
 
-from .programs import require
 from .script import Script
 
 HOSTS = {

@@ -8,23 +8,14 @@ with Sipcapture(tmp_path) as receiver:
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import socket
-import subprocess
-import threading
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
 
-from tests.support.ports import free_port, is_listening
+from tests.support.foreign import PATIENCE_S
+from tests.support.kamailio import HEAD, KamailioProcess, sockets_of
+from tests.support.ports import free_port
 
-from .programs import require
-
-_START_S, _STOP_S, _DEADLINE_S = 10.0, 3.0, 10.0
-_OPTIONS = ["-DD", "-E", "-m", "32", "-M", "4"]
 _TABLE = """date micro_ts method reply_reason ruri ruri_user from_user from_tag to_user to_tag pid_user
     contact_user auth_user callid callid_aleg via_1 via_1_branch cseq reason content_type auth user_agent
     source_ip source_port destination_ip destination_port contact_ip contact_port originator_ip
@@ -37,15 +28,6 @@ _UNHAPPY = re.compile(r" (?:WARNING|ERROR|CRITICAL|ALERT|BUG): ")
 _FORGIVEN = ("BIGINT not supported", "insert_retry_timeout")
 
 _CONFIG = """\
-#!KAMAILIO
-debug=1
-log_stderror=yes
-fork=yes
-children=1
-tcp_children=1
-auto_aliases=no
-dns=no
-rev_dns=no
 tcp_accept_hep3=yes
 tcp_accept_no_cl=yes
 listen={transport}:{address}
@@ -79,15 +61,11 @@ event_route[sipcapture:request] {
 """
 
 
-class Sipcapture:
-    """One Kamailio that does nothing else."""
+class Sipcapture(KamailioProcess):
+    """One Kamailio that does nothing else. Its complaints are to be asked for while it runs."""
 
     def __init__(self, folder: Path, *, transport: str = "udp") -> None:
-        program = require("kamailio", "kamailio")
-        self._transport = transport
         self.address = f"127.0.0.1:{free_port('127.0.0.1')}"
-        self.lines: list[str] = []
-        self._written = threading.Condition()
         self._control = ("127.0.0.1", free_port("127.0.0.1"))
         self._table = folder / "tables/sip_capture"
         self._table.parent.mkdir(parents=True)
@@ -101,78 +79,22 @@ class Sipcapture:
             folder=folder,
             hook=hook,
         )
-        (folder / "kamailio.cfg").write_text(config)
-        self._process = subprocess.Popen(
-            [program, *_OPTIONS, "-Y", str(folder), "-f", str(folder / "kamailio.cfg")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # a group of its own: the main process could leave children behind
-        )
-        assert self._process.stderr is not None
-        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)
-        self._reader.start()
-
-    @property
-    def complaints(self) -> list[str]:
-        """What it held to be wrong with what it got; to be asked while it runs."""
-        unhappy = (line for line in self.lines if _UNHAPPY.search(line))
-        return [line for line in unhappy if not any(part in line for part in _FORGIVEN)]
+        places = sockets_of(self.address, transport)
+        super().__init__(folder, HEAD + config, sockets=places, unhappy=_UNHAPPY, forgiven=_FORGIVEN)
 
     def wait_for(self, count: int) -> None:
         """Return once it has captured so many messages."""
-
-        def captured() -> int:
-            return sum("CAPTURED" in line for line in self.lines)
-
-        with self._written:
-            enough = self._written.wait_for(lambda: captured() >= count, _DEADLINE_S)
-        assert enough, f"{captured()} captured instead of {count}:\n" + "\n".join(self.lines)
+        self.wait_for_line("CAPTURED", count)
 
     def rows(self) -> list[dict[str, str]]:
         """What it has captured, by the seconds of its time."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
-            asks.settimeout(_DEADLINE_S)
+            asks.settimeout(PATIENCE_S)
             asks.sendto(b'{"jsonrpc": "2.0", "method": "db_text.dump", "id": 1}', self._control)
             assert b'"result"' in asks.recv(65535)
         cells = (re.split(r"(?<!\\):", line) for line in self._table.read_text().splitlines()[1:])
         rows = [dict(zip(_COLUMNS, map(_plain, each), strict=True)) for each in cells]
         return sorted(rows, key=lambda row: int(row["date"]))
-
-    def _read(self, stream: IO[str]) -> None:
-        with stream:
-            for line in stream:
-                with self._written:
-                    self.lines.append(line.rstrip("\n"))
-                    self._written.notify_all()
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._reader.join()
-
-    def __enter__(self) -> Self:
-        host, _, port = self.address.rpartition(":")
-        deadline = time.monotonic() + _START_S
-        while not is_listening(host, int(port), self._transport):
-            try:
-                self._process.wait(0.01)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() < deadline:
-                    continue
-            self._stop()
-            raise AssertionError("kamailio does not listen:\n" + "\n".join(self.lines))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
 
 
 def _plain(cell: str) -> str:

@@ -18,8 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.ports import free_port
-
-from .programs import require
+from tests.support.programs import require
 
 _DEADLINE_S = 10.0
 _SIZE = ["-x", "160", "-y", "50"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.otlp import Receiver
+from tests.support.programs import require_package
 from tests.support.proxy import Proxy
 from tests.support.sipp import Cast
 
@@ -28,7 +29,6 @@ from .people import (
     settings,
     traceparent_of,
 )
-from .programs import require_package
 from .script import Script
 
 PEER = Path(__file__).parent / "aiosip_peer.py"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.otlp import HttpReceiver
+from tests.support.programs import require
 from tests.support.spans import Span, children, drawn, roots
 
 from .house import CONFIG, House
 from .people import ALICES_SPAN, TRACE_ID, only, traceparent_of
 from .phone import Dialog, Phone, referred_to
-from .programs import require
 
 MALLORY = "127.0.0.9"  # nobody's address
 ALLOW_REFER = "Allow: INVITE, ACK, CANCEL, BYE, REFER, NOTIFY"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.otlp import Receiver
+from tests.support.programs import require
 from tests.support.proxy import Proxy
 from tests.support.sipp import Cast
 
@@ -28,7 +29,6 @@ from .people import (
     place,
     settings,
 )
-from .programs import require
 
 HEAD = """\
 From: <sip:tester@127.0.0.2>;tag=1

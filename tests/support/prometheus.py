@@ -30,10 +30,13 @@ class Prometheus:
     """It reads `http://TARGET/metrics` four times a second."""
 
     def __init__(self, folder: Path, target: str) -> None:
-        port = free_port(HOST)
+        self._start(folder, free_port(HOST), _CONFIG.format(target=target))
+
+    def _start(self, folder: Path, port: int, text: str) -> None:
+        """On a configuration, with all that it makes in the folder."""
         self._api = f"http://{HOST}:{port}"
         config = folder / "prometheus.yml"
-        config.write_text(_CONFIG.format(target=target))
+        config.write_text(text)
         self._log = (folder / "prometheus.log").open("wb")
         self._process = subprocess.Popen(
             [
@@ -74,7 +77,7 @@ class Prometheus:
     def query(self, promql: str) -> dict[tuple[tuple[str, str], ...], float]:
         """An instant query: values by labels, without those that say where it was scraped."""
         found: dict[tuple[tuple[str, str], ...], float] = {}
-        for series in self._ask("query", query=promql)["result"]:
+        for series in self.ask("query", query=promql)["result"]:
             labels = {
                 name: text for name, text in series["metric"].items() if name not in ("job", "instance")
             }
@@ -89,10 +92,11 @@ class Prometheus:
 
     def exemplars(self, selector: str, *, start: float, end: float) -> list[dict[str, Any]]:
         """All of the series that it selects."""
-        series = self._ask("query_exemplars", query=selector, start=f"{start:.3f}", end=f"{end:.3f}")
+        series = self.ask("query_exemplars", query=selector, start=f"{start:.3f}", end=f"{end:.3f}")
         return [{**mark, "series": one["seriesLabels"]} for one in series for mark in one["exemplars"]]
 
-    def _ask(self, what: str, **parameters: str) -> Any:
+    def ask(self, what: str, **parameters: str) -> Any:
+        """A call of its HTTP API, as Grafana makes them."""
         with urlopen(f"{self._api}/api/v1/{what}?{urlencode(parameters)}", timeout=5.0) as response:
             answer = json.load(response)
         assert answer["status"] == "success", answer

@@ -85,6 +85,11 @@ class Proxy:
             self._kill()
             raise ProxyError(f"the proxy is not ready, exit code {self._process.returncode}:\n{self.output}")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
     def address(self, transport: str) -> str:
         """host:port of its first listener of that transport, as the ready line names it."""
         line = self._ready_line() or ""

@@ -9,11 +9,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.certificates import identity
+from tests.support.npm import installed
 from tests.support.otlp import HttpReceiver
 
 from .browser_desk import Desk, chromium, key_pin
 from .browser_house import KNOWS_REFER, House, Play
-from .browser_web import EXAMPLE, WebServer, installed
+from .browser_web import EXAMPLE, WebServer
 
 OFFER = "a=fingerprint:sha-256"  # what shows in an SDP that it is a browser's
 
@@ -84,10 +85,11 @@ class Floor:
 def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
     folder = tmp_path_factory.mktemp("browser")
     server = identity(folder, "server")
+    library = installed(EXAMPLE)
     with (
         HttpReceiver() as receiver,
-        WebServer(installed(), receiver.endpoint) as plain,
-        WebServer(installed(), receiver.endpoint, server) as secure,
+        WebServer(library, receiver.endpoint) as plain,
+        WebServer(library, receiver.endpoint, server) as secure,
         chromium([key_pin(server.certificate)]) as browser,
     ):
         house = House(folder, receiver, server, [plain.origin, secure.origin])

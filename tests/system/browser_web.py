@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import base64
-import fcntl
-import hashlib
-import shutil
 import ssl
-import subprocess
 import threading
 import urllib.request
 from functools import partial
@@ -23,34 +19,13 @@ from tests.support.collectors import Identity
 from tests.support.proxy import ROOT
 
 EXAMPLE = ROOT / "examples/webrtc"
-_CACHE = ROOT / ".npm/webrtc"  # kept between runs
-_NPM_S = 120
-
-
-def installed() -> Path:
-    """The folder with node_modules in it: made by npm when the lock file is another one than last time."""
-    npm = shutil.which("npm")
-    assert npm is not None, "apt install npm"
-    files = [EXAMPLE / name for name in ("package.json", "package-lock.json")]
-    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    done = _CACHE / "node_modules/.done"
-    with (_CACHE / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be at it
-        if not done.exists() or done.read_text() != wanted:
-            for file in files:
-                shutil.copy(file, _CACHE)
-            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            result = subprocess.run(
-                command, cwd=_CACHE, capture_output=True, text=True, timeout=_NPM_S, check=False
-            )
-            assert result.returncode == 0, result.stderr
-            done.write_text(wanted)
-    return _CACHE
 
 
 class WebServer:
-    """Files of the page; with an identity by https. What the page POSTs to v1/traces goes to `collector`."""
+    """Files of the page, its packages from `library`; with an identity by https.
+
+    What the page POSTs to v1/traces goes to `collector`.
+    """
 
     def __init__(self, library: Path, collector: str, identity: Identity | None = None) -> None:
         handler = partial(_Handler, library=library, collector=collector)
@@ -95,7 +70,7 @@ class _Handler(SimpleHTTPRequestHandler):
         """`node_modules` is where npm has put it for the tests."""
         found = super().translate_path(path)
         own = str(EXAMPLE / "node_modules")
-        return found.replace(own, str(self._library / "node_modules"), 1)
+        return found.replace(own, str(self._library), 1)
 
     def do_POST(self) -> None:
         """Spans in OTLP's JSON, which a collector takes as they are; the tests' one wants protobuf."""

@@ -11,31 +11,25 @@ the file mounts is used where it is. Nothing of it has a name outside: it is gon
 
 from __future__ import annotations
 
-import ctypes
 import os
-import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from http.server import ThreadingHTTPServer
 from ipaddress import ip_network
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
-
-from tests.support import otlp
+from tests.support import namespaces, otlp
+from tests.support.namespaces import run
 from tools.located_yaml import Plain, read
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-_HERE = "/proc/thread-self/ns/net"
-_NEW_NETWORK = 0x40000000  # CLONE_NEWNET
-_SYS_ADMIN, _NET_ADMIN = 21, 12  # capabilities, by number
 _NOBODY = "65534"
-_libc = ctypes.CDLL(None, use_errno=True)
+_PROGRAMS = ("ip", "unshare", "setpriv", "sipp")
 
 # A container's view: its name, the names of the others, and an empty /var/lib for volumes.
 _CONTAINER = """
@@ -53,7 +47,7 @@ class Town:
     """All services that are started, and those that we play ourselves."""
 
     def __init__(self, folder: Path) -> None:
-        _require()
+        namespaces.require_namespaces(*_PROGRAMS, packages="iproute2 util-linux sip-tester")
         content = read(COMPOSE).content
         self.services: dict[str, Plain] = content["services"]
         [ipam] = content["networks"]["voice"]["ipam"]["config"]
@@ -72,10 +66,10 @@ class Town:
 
     def __enter__(self) -> Self:
         with self._stack:
-            hub = self._namespace()
-            with self._in(hub):
-                _run("ip", "link", "add", "voice0", "type", "bridge")
-                _run("ip", "link", "set", "voice0", "up")
+            hub = namespaces.namespace(self._stack)
+            with namespaces.inside(hub):
+                run("ip", "link", "add", "voice0", "type", "bridge")
+                run("ip", "link", "set", "voice0", "up")
             for number, (name, address) in enumerate(self.addresses.items()):
                 self._namespaces[name] = self._join(hub, f"port{number}", address)
             self._stack = self._stack.pop_all()
@@ -86,11 +80,9 @@ class Town:
     ) -> None:
         self._stack.close()
 
-    @contextmanager
-    def inside(self, service: str) -> Iterator[None]:
+    def inside(self, service: str) -> AbstractContextManager[None]:
         """This thread is in that service's network meanwhile."""
-        with self._in(self._namespaces[service]):
-            yield
+        return namespaces.inside(self._namespaces[service])
 
     def mounted(self, service: str, target: str) -> str:
         """Where a path of the container is here: what is mounted there, or else itself."""
@@ -145,51 +137,16 @@ class Town:
         return self.services[service].get("environment") or {}
 
     def _join(self, hub: int, port: str, address: str) -> int:
-        namespace = self._namespace()
-        with self._in(namespace):
-            _run("ip", "link", "set", "lo", "up")
+        own = namespaces.namespace(self._stack)
+        with namespaces.inside(own):
+            run("ip", "link", "set", "lo", "up")
             there = f"/proc/{os.getpid()}/fd/{hub}"
-            _run("ip", "link", "add", "name", "eth0", "type", "veth", "peer", "name", port, "netns", there)
-            _run("ip", "address", "add", f"{address}/{self._subnet.prefixlen}", "dev", "eth0")
-            _run("ip", "link", "set", "eth0", "up")
-        with self._in(hub):
-            _run("ip", "link", "set", port, "master", "voice0", "up")
-        return namespace
-
-    def _namespace(self) -> int:
-        home = os.open(_HERE, os.O_RDONLY)
-        try:
-            if _libc.unshare(_NEW_NETWORK):
-                pytest.skip(f"no network namespaces here: {os.strerror(ctypes.get_errno())}")
-            made = os.open(_HERE, os.O_RDONLY)
-            self._stack.callback(os.close, made)
-            _enter(home)
-        finally:
-            os.close(home)
-        return made
-
-    @contextmanager
-    def _in(self, namespace: int) -> Iterator[None]:
-        home = os.open(_HERE, os.O_RDONLY)
-        try:
-            _enter(namespace)
-            try:
-                yield
-            finally:
-                _enter(home)
-        finally:
-            os.close(home)
-
-
-def _enter(namespace: int) -> None:
-    if _libc.setns(namespace, _NEW_NETWORK):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+            run("ip", "link", "add", "name", "eth0", "type", "veth", "peer", "name", port, "netns", there)
+            run("ip", "address", "add", f"{address}/{self._subnet.prefixlen}", "dev", "eth0")
+            run("ip", "link", "set", "eth0", "up")
+        with namespaces.inside(hub):
+            run("ip", "link", "set", port, "master", "voice0", "up")
+        return own
 
 
 def _less(user: str) -> list[str]:
@@ -203,18 +160,6 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-
-
-def _require() -> None:
-    missing = [name for name in ("ip", "unshare", "setpriv", "sipp") if shutil.which(name) is None]
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(f"missing: {', '.join(missing)}", pytrace=False)
-    if missing:
-        pytest.skip(f"no {', '.join(missing)} on this machine (Debian: iproute2, util-linux, sip-tester)")
-    rows = Path("/proc/self/status").read_text().splitlines()
-    [effective] = [int(row.split()[1], 16) for row in rows if row.startswith("CapEff:")]
-    if not (effective >> _SYS_ADMIN & 1 and effective >> _NET_ADMIN & 1):
-        pytest.skip("network namespaces need root (CAP_NET_ADMIN and CAP_SYS_ADMIN)")
 
 
 class Collector(otlp.HttpReceiver):

@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.interop.programs import require
 from tests.support.certificates import identity
-from tests.support.ports import free_port, is_listening
+from tests.support.foreign import killed, listens
+from tests.support.ports import free_port
+from tests.support.programs import require
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 HOST = "127.0.0.1"
-_START_S = 10.0
-_STOP_S = 10.0
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -82,31 +79,23 @@ class LoadBalancer:
     def _output(self) -> Path:
         return self.folder / "output"
 
-    def _wait_until_listening(self, process: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + _START_S
-        while not is_listening(HOST, self.port, "tcp"):
-            try:
-                process.wait(0.01)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() < deadline:
-                    continue
-            self._stop(process)
-            raise AssertionError(f"{self.program} does not listen:\n{self._output.read_text()}")
-
     def _stop(self, process: subprocess.Popen[str]) -> None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.terminate()
+        killed(process)
 
     def __enter__(self) -> Self:
         with self._output.open("w") as output:
             self._process = subprocess.Popen(
-                self._run(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True
+                self._run(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
             )
-        self._wait_until_listening(self._process)
+        if not listens(self._process, [(HOST, self.port, "tcp")]):
+            self._stop(self._process)
+            raise AssertionError(f"{self.program} does not listen:\n{self._output.read_text()}")
         return self
 
     def __exit__(

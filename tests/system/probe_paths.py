@@ -13,31 +13,14 @@ short      Refer-To cut to its URI
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.interop.programs import require
-from tests.support.ports import free_port, is_listening
+from tests.support.kamailio import HEAD, KamailioProcess, sockets_of
+from tests.support.ports import free_port
 
 HOST = "127.0.0.1"
-_START_S = 10.0
-_STOP_S = 10.0
 
 _CONFIG = """\
-#!KAMAILIO
-debug=1
-log_stderror=yes
-fork=yes
-children=1
-tcp_children=1
-auto_aliases=no
-dns=no
-rev_dns=no
 listen=udp:{address}
 listen=tcp:{address}
 
@@ -140,52 +123,15 @@ route[CHANGE] {{
 """
 
 
-class KamailioPath:
+class KamailioPath(KamailioProcess):
     """Leads every call to where the probe listens."""
 
     def __init__(self, folder: Path, probe: str) -> None:
-        program = require("kamailio", "kamailio")
-        folder.mkdir(parents=True)
         self.port = free_port(HOST)
-        self._errors = folder / "stderr"
-        config = folder / "kamailio.cfg"
         address = f"{HOST}:{self.port}"
-        config.write_text(_CONFIG.format(address=address, host=HOST, probe=probe))
-        options = ["-DD", "-E", "-m", "32", "-M", "4", "-Y", str(folder), "-f", str(config)]
-        with self._errors.open("w") as errors:
-            self._process = subprocess.Popen(
-                [program, *options],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,  # a group of its own: the main process could leave children behind
-            )
+        config = HEAD + _CONFIG.format(address=address, host=HOST, probe=probe)
+        super().__init__(folder, config, sockets=sockets_of(address, "udp", "tcp"))
 
     def uri(self, how: str, transport: str = "udp") -> str:
         """A URI that it treats so."""
         return f"sip:{how}@{HOST}:{self.port}" + ("" if transport == "udp" else f";transport={transport}")
-
-    def __enter__(self) -> Self:
-        deadline = time.monotonic() + _START_S
-        while not all(is_listening(HOST, self.port, transport) for transport in ("udp", "tcp")):
-            try:
-                self._process.wait(0.01)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() < deadline:
-                    continue
-            self._stop()
-            raise AssertionError("kamailio does not listen:\n" + self._errors.read_text())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()

@@ -7,42 +7,35 @@
 Each region has its own loopback, and one address towards the other. The way is a veth with `tc netem` where
 the kernel has it. Where it has not, each region gets a TUN device instead, and a thread carries the packets
 from one to the other, as late as netem would. In both it is the kernel's IP that is delayed, UDP and TCP.
-
-The namespaces have no names: they are gone with the last process in them, also when the test is killed.
 """
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import heapq
 import os
 import select
-import shutil
 import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 
 import pytest
 
+from tests.support.namespaces import inside, namespace, require_namespaces, run
+
 ADDRESSES = ("192.0.2.1", "198.51.100.1")  # of eu and us, for documentation (RFC 5737)
 _CARDS = ("02:00:00:00:00:01", "02:00:00:00:00:02")  # of the veth in either: nobody has to ask for them
-_HERE = "/proc/thread-self/ns/net"
-_NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 _TUN = "/dev/net/tun"
 _TUN_SET = 0x400454CA  # TUNSETIFF
 _TUN_PLAIN = 0x0001 | 0x1000  # IFF_TUN, IFF_NO_PI: whole IP packets and nothing before them
-_NET_ADMIN = 12  # CAP_NET_ADMIN and CAP_SYS_ADMIN, by number
-_SYS_ADMIN = 21
 _LINK = "wan"
 _MTU = 65535
 _NO_NETEM = "qdisc kind is unknown"
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,87 +45,32 @@ class Region:
     address: str
     namespace: int
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
+    def inside(self) -> AbstractContextManager[None]:
         """This thread, and what it starts, is in that region meanwhile."""
-        home = os.open(_HERE, os.O_RDONLY)
-        try:
-            _enter(self.namespace)
-            try:
-                yield
-            finally:
-                _enter(home)
-        finally:
-            os.close(home)
+        return inside(self.namespace)
 
 
 @contextmanager
 def two_regions(one_way_s: float) -> Iterator[tuple[Region, Region, str]]:
     """The regions, and what delays: `netem` or `tun`. Skips, with the reason, where this cannot be had."""
-    _require()
+    require_namespaces("ip", "tc", packages="iproute2")
     with ExitStack() as stack:
-        eu, us = (Region(address, _namespace(stack)) for address in ADDRESSES)
+        eu, us = (Region(address, namespace(stack)) for address in ADDRESSES)
         for region in (eu, us):
             with region.inside():
-                _run("ip", "link", "set", "lo", "up")
+                run("ip", "link", "set", "lo", "up")
         way, devices = "netem", list[int]()
         if not _join_by_veth(eu, us, one_way_s):
             way, devices = "tun", [_tun(stack, region) for region in (eu, us)]
         for region, other, card in ((eu, us, _CARDS[1]), (us, eu, _CARDS[0])):
             with region.inside():
-                _run("ip", "address", "add", region.address, "peer", other.address, "dev", _LINK)
-                _run("ip", "link", "set", _LINK, "up")
+                run("ip", "address", "add", region.address, "peer", other.address, "dev", _LINK)
+                run("ip", "link", "set", _LINK, "up")
                 if way == "netem":  # else the first packet would wait for ARP, which goes the long way too
-                    _run("ip", "neighbour", "add", other.address, "lladdr", card, "dev", _LINK)
+                    run("ip", "neighbour", "add", other.address, "lladdr", card, "dev", _LINK)
         if devices:
             stack.enter_context(_Carrier(devices, one_way_s))  # now that both are up and take packets
         yield eu, us, way
-
-
-def _require() -> None:
-    reason = ""
-    if shutil.which("ip") is None or shutil.which("tc") is None:
-        reason = "no ip and tc on this machine (Debian: apt-get install iproute2)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-    elif not _may(_NET_ADMIN) or not _may(_SYS_ADMIN):
-        reason = "network namespaces need root (CAP_NET_ADMIN and CAP_SYS_ADMIN)"
-    if reason:
-        pytest.skip(reason)
-
-
-def _may(capability: int) -> bool:
-    with open("/proc/self/status") as status:
-        [effective] = [line.split()[1] for line in status if line.startswith("CapEff:")]
-    return bool(int(effective, 16) >> capability & 1)
-
-
-def _namespace(stack: ExitStack) -> int:
-    """A new one, held open by a descriptor. This thread goes back to where it was."""
-    home = os.open(_HERE, os.O_RDONLY)
-    try:
-        if _libc.unshare(_NEW_NETWORK):
-            code = ctypes.get_errno()
-            pytest.skip(f"no network namespaces here: {os.strerror(code)}")
-        try:
-            made = os.open(_HERE, os.O_RDONLY)
-            stack.callback(os.close, made)
-        finally:
-            _enter(home)
-    finally:
-        os.close(home)
-    return made
-
-
-def _enter(namespace: int) -> None:
-    if _libc.setns(namespace, _NEW_NETWORK):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
 def _join_by_veth(eu: Region, us: Region, one_way_s: float) -> bool:
@@ -141,14 +79,14 @@ def _join_by_veth(eu: Region, us: Region, one_way_s: float) -> bool:
     delay = ["tc", "qdisc", "add", "dev", _LINK, "root", "netem", "delay", f"{one_way_s * 1000:g}ms"]
     ours, theirs = (["name", _LINK, "address", card] for card in _CARDS)
     with eu.inside():
-        _run("ip", "link", "add", *ours, "type", "veth", "peer", *theirs, "netns", other)
+        run("ip", "link", "add", *ours, "type", "veth", "peer", *theirs, "netns", other)
         done = subprocess.run(delay, capture_output=True, text=True, check=False)
         if done.returncode:
             assert _NO_NETEM in done.stderr, done.stderr
-            _run("ip", "link", "delete", _LINK)
+            run("ip", "link", "delete", _LINK)
             return False
     with us.inside():
-        _run(*delay)
+        run(*delay)
     return True
 
 

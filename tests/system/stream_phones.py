@@ -16,9 +16,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.interop.phone import PATIENCE_S, Phone
+from tests.support.otlp import Receiver
+from tests.support.spans import roots
 from tests.support.websocket import CLOSE, PING, PONG, TEXT, Frames, accepted, frame, upgrade
-from tests.support.wire import parse
+from tests.support.wire import Message, parse
 
+SPAN_ID = "00f067aa0ba902b7"  # of who calls, above the proxy
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01")
 _BY_ITSELF = ("BYE", "NOTIFY", "INFO", "MESSAGE")
 _LENGTH = re.compile(rb"\r\nContent-Length: *(\d+)", re.IGNORECASE)
 
@@ -198,3 +202,16 @@ class WebPhone(StreamPhone):
             super()._write(frame(payload, CLOSE))
         elif payload.strip():
             self._take(payload)
+
+
+def assert_one_trace(receiver: Receiver, trace_id: str, invite: Message) -> None:
+    """What went to the callee is of a span of the proxy's, in the tree below the caller's."""
+    match = _TRACEPARENT.fullmatch(invite.values("traceparent")[0])
+    assert match is not None
+    assert match[1] == trace_id
+    spans = receiver.wait_for(
+        lambda spans: any(span.trace_id == trace_id and span.parent_id == SPAN_ID for span in spans)
+    )
+    own = [span for span in spans if span.trace_id == trace_id]
+    assert match[2] in {span.span_id for span in own}
+    assert [span.parent_id for span in roots(own)] == [SPAN_ID]

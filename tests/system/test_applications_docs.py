@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.npm import installed
 from tests.support.pages import DOCS, blocks
 from tests.support.story import ExpectedSpan, read
-from tests.system.voice_apps import EXAMPLES, installed
+from tests.system.voice_apps import EXAMPLES
 
 PAGE = DOCS / "applications.md"
 TEXT = PAGE.read_text("utf-8")

@@ -20,9 +20,9 @@ from sipproxy.b2bua.consulting import Consult, Webhook
 from sipproxy.b2bua.settings import RouteSettings
 from sipproxy.net.webhook import WebhookError, Webhooks
 from sipproxy.propagation import TraceContext
-from tests.interop.programs import require
 from tests.support.otlp import HttpReceiver
 from tests.support.ports import free_port, is_listening
+from tests.support.programs import require
 from tests.support.proxy import ROOT
 from tests.system.voice_apps import KINDS, Database, VoiceApp
 from tests.system.voice_questions import (

@@ -45,6 +45,23 @@ if _MISSING and os.environ.get("CI") != "true":
     pytest.skip(f"not on this machine: {', '.join(_MISSING)}", allow_module_level=True)
 
 
+# Whoever the desk's REFER goes to, places a call that hangs below the transfer.
+SENT_BY_THE_DESK = """
+    call client desk
+      INVITE server desks
+        INVITE client agent
+        dialog client agent
+        dialog server desks
+        route internal agent
+        transfer internal desks
+          INVITE server agent
+            INVITE client colleague
+            dialog client colleague
+            dialog server agent
+            route internal colleague
+    """
+
+
 def outlined(tree: str) -> str:
     """As `outline` gives it."""
     return textwrap.dedent(tree).strip()
@@ -92,20 +109,7 @@ def test_the_desk_transfers_and_all_is_one_trace(floor: Floor, secure: Desk) -> 
         secure.transfers("sip:colleague@desk.example")
         secure.is_over()
         cast.finish()
-    assert outline(floor.house.trace(trace_id, 12)) == outlined("""
-        call client desk
-          INVITE server desks
-            INVITE client agent
-            dialog client agent
-            dialog server desks
-            route internal agent
-            transfer internal desks
-              INVITE server agent
-                INVITE client colleague
-                dialog client colleague
-                dialog server agent
-                route internal colleague
-        """)
+    assert outline(floor.house.trace(trace_id, 12)) == outlined(SENT_BY_THE_DESK)
 
 
 def test_the_proxy_moves_the_desk_to_somebody_else(floor: Floor, plain: Desk) -> None:
@@ -169,20 +173,7 @@ def test_the_desk_connects_the_two_it_talks_with(floor: Floor, plain: Desk) -> N
         plain.is_over(0)
         plain.is_over(1)
         cast.finish()
-    assert outline(floor.house.trace(trace_id, 12)) == outlined("""
-        call client desk
-          INVITE server desks
-            INVITE client agent
-            dialog client agent
-            dialog server desks
-            route internal agent
-            transfer internal desks
-              INVITE server agent
-                INVITE client colleague
-                dialog client colleague
-                dialog server agent
-                route internal colleague
-        """)
+    assert outline(floor.house.trace(trace_id, 12)) == outlined(SENT_BY_THE_DESK)
     linked = {link.trace_id for span in floor.house.trace(second, 6) for link in span.links}
     assert linked == {trace_id}
 

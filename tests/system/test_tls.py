@@ -5,7 +5,6 @@ that are replaced under a call.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +13,9 @@ import pytest
 from tests.interop.phone import Dialog, Phone
 from tests.support.otlp import HttpReceiver
 from tests.support.ports import free_port
-from tests.support.spans import roots
-from tests.support.wire import Message
-from tests.system.tls_house import SPAN_ID, House
+from tests.system.stream_phones import SPAN_ID, assert_one_trace
+from tests.system.tls_house import House
 from tests.system.tls_kamailio import TlsKamailio
-
-TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01")
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +57,7 @@ def test_a_call_by_tls_is_one_trace_and_goes_back_by_the_connections_it_came_by(
         answered.hangs_up()
         call.hears("BYE")
         assert (alice.connections, house.carol.connections) == (1, connections)
-    assert_one_trace(house, trace_id, invite)
-
-
-def assert_one_trace(house: House, trace_id: str, invite: Message) -> None:
-    """What went to the callee is of a span of the proxy's, in the tree below the caller's."""
-    match = TRACEPARENT.fullmatch(invite.values("traceparent")[0])
-    assert match is not None
-    assert match[1] == trace_id
-    spans = house.receiver.wait_for(
-        lambda spans: any(span.trace_id == trace_id and span.parent_id == SPAN_ID for span in spans)
-    )
-    own = [span for span in spans if span.trace_id == trace_id]
-    assert match[2] in {span.span_id for span in own}
-    assert [span.parent_id for span in roots(own)] == [SPAN_ID]
+    assert_one_trace(house.receiver, trace_id, invite)
 
 
 def test_kamailio_calls_and_is_called_by_tls(house: House, tmp_path: Path) -> None:
@@ -96,7 +79,7 @@ def test_kamailio_calls_and_is_called_by_tls(house: House, tmp_path: Path) -> No
             answered.hears("200 INFO")
             call.hangs_up()
             answered.hears("BYE")
-            assert_one_trace(house, trace_id, answered.invite)
+            assert_one_trace(house.receiver, trace_id, answered.invite)
             call, trace_id = house.call(house.carol, "alice")
             answered = alice.is_called()
             answered.answers()
@@ -105,7 +88,7 @@ def test_kamailio_calls_and_is_called_by_tls(house: House, tmp_path: Path) -> No
             answered.hangs_up()
             call.hears("BYE")
             assert answered.invite is not None
-            assert_one_trace(house, trace_id, answered.invite)
+            assert_one_trace(house.receiver, trace_id, answered.invite)
         assert sbc.complaints == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +13,11 @@ from tests.support.certificates import identity
 from tests.support.otlp import HttpReceiver
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
-from tests.support.spans import roots
-from tests.system.stream_phones import WebPhone
+from tests.system.stream_phones import SPAN_ID, WebPhone, assert_one_trace
 from tests.system.web_front import WebFront
 
 ORIGIN = "https://desk.example"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e48{:02x}"
-SPAN_ID = "00f067aa0ba902b7"
-TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01")
 
 
 class Desk:
@@ -106,15 +102,7 @@ def test_a_call_from_a_page_is_one_trace_and_all_of_it_goes_by_one_connection(
         answered.hangs_up()
         call.hears("BYE")
         assert page.connections == 1
-    match = TRACEPARENT.fullmatch(invite.values("traceparent")[0])
-    assert match is not None
-    assert match[1] == trace_id
-    spans = desk.receiver.wait_for(
-        lambda spans: any(span.trace_id == trace_id and span.parent_id == SPAN_ID for span in spans)
-    )
-    own = [span for span in spans if span.trace_id == trace_id]
-    assert match[2] in {span.span_id for span in own}
-    assert [span.parent_id for span in roots(own)] == [SPAN_ID]
+    assert_one_trace(desk.receiver, trace_id, invite)
 
 
 def test_nginx_may_end_the_tls(desk: Desk, tmp_path: Path) -> None:

@@ -14,11 +14,10 @@ from tests.support.collectors import Identity
 from tests.support.otlp import HttpReceiver
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
-from tests.system.stream_phones import TlsPhone
+from tests.system.stream_phones import SPAN_ID, TlsPhone
 
 PATIENCE_S = 10.0
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e47{:02x}"
-SPAN_ID = "00f067aa0ba902b7"
 
 
 class Watched(Proxy):

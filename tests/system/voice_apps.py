@@ -9,8 +9,6 @@ Leaving sends SIGTERM, and demands a clean end.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import select
 import shutil
@@ -25,37 +23,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.interop.programs import require
+from tests.support.npm import installed
+from tests.support.programs import require
 from tests.support.proxy import ROOT
 
 EXAMPLES = ROOT / "examples"
 KINDS = ("python", "node")
-_CACHE = ROOT / ".npm"  # kept between runs
-_NPM_S = 240
 _START_S = 20.0
 _STOP_S = 10.0
-
-
-def installed(example: Path) -> Path:
-    """The node_modules of an example: made by npm when its lock file is another one than last time."""
-    npm = require("npm", "npm")
-    files = [example / name for name in ("package.json", "package-lock.json")]
-    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    folder = _CACHE / example.name
-    folder.mkdir(parents=True, exist_ok=True)
-    done = folder / "node_modules/.done"
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be at it
-        if not done.exists() or done.read_text() != wanted:
-            for file in files:
-                shutil.copy(file, folder)
-            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            ran = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=_NPM_S, check=False
-            )
-            assert ran.returncode == 0, ran.stderr
-            done.write_text(wanted)
-    return done.parent
 
 
 class Database:

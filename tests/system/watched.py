@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from tests.support.certificates import identity
 from tests.support.hep import Collector as Homer
 from tests.support.otlp import HttpReceiver
 from tests.support.ports import free_port
-from tests.support.prometheus import HOST, PROGRAM, Prometheus
+from tests.support.prometheus import HOST, Prometheus
 from tests.support.proxy import Proxy
 
 from .page_house import House
@@ -56,7 +55,6 @@ class Shipped(Prometheus):
     def __init__(self, folder: Path, proxy: str, collector: str) -> None:
         folder.mkdir()
         port = free_port(HOST)
-        self._api = f"http://{HOST}:{port}"
         (folder / "token").write_text(f"{TOKEN}\n")
         text = (SHIPPED / "prometheus.yml").read_text()
         for was, becomes in (
@@ -73,30 +71,13 @@ class Shipped(Prometheus):
         ):
             text, count = re.subn(was, becomes, text, flags=re.MULTILINE)
             assert count == 1, f"config/prometheus/prometheus.yml has no {was}"
-        (folder / "prometheus.yml").write_text(text)
         rules = folder / "rules"
         shutil.copytree(SHIPPED / "rules", rules)
         for file in rules.iterdir():  # a group that is evaluated once a minute is waited for a minute
             file.write_text(
                 re.sub(r"^    interval: 1m$", "    interval: 250ms", file.read_text(), flags=re.MULTILINE)
             )
-        self._log = (folder / "prometheus.log").open("wb")
-        self._process = subprocess.Popen(
-            [
-                PROGRAM,
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={HOST}:{port}",
-                "--enable-feature=exemplar-storage",
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-
-    def ask(self, what: str, **parameters: str) -> Any:
-        """A call of its HTTP API, as Grafana makes them."""
-        return self._ask(what, **parameters)
+        self._start(folder, port, text)
 
 
 class Busy(House):

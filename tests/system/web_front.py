@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.interop.programs import require
 from tests.support.collectors import Identity
-from tests.support.ports import free_port, is_listening
+from tests.support.foreign import ForeignProcess
+from tests.support.ports import free_port
+from tests.support.programs import require
 
 HOST = "127.0.0.1"
-_START_S = 10.0
 _PAGE = Path(__file__).parents[2] / "docs/transports.md"
 _SERVER = re.compile(r"^```text\n(server \{.*?^\}\n)```", re.MULTILINE | re.DOTALL)
 _AROUND = """\
@@ -34,7 +31,7 @@ http {{
 """
 
 
-class WebFront:
+class WebFront(ForeignProcess):
     """One nginx; `at` is where clients connect by TLS."""
 
     def __init__(self, folder: Path, behind: str, shows: Identity) -> None:
@@ -55,37 +52,5 @@ class WebFront:
             server = server.replace(old, new)
         file = folder / "nginx.conf"
         file.write_text(_AROUND.format(folder=folder, server=server))
-        self._said = (folder / "said").open("w+")
-        self._process = subprocess.Popen(
-            [program, "-p", str(folder), "-e", "stderr", "-c", str(file)],
-            stdin=subprocess.DEVNULL,
-            stdout=self._said,
-            stderr=subprocess.STDOUT,
-        )
-
-    def __enter__(self) -> Self:
-        host, _, port = self.at.rpartition(":")
-        for _ in range(int(_START_S / 0.02)):
-            if is_listening(host, int(port), "tcp"):
-                return self
-            try:
-                self._process.wait(0.02)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-        self._stop()
-        raise AssertionError(f"nginx does not listen:\n{Path(self._said.name).read_text()}")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_START_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._said.close()
+        command = [program, "-p", str(folder), "-e", "stderr", "-c", str(file)]
+        super().__init__("nginx", command, folder, sockets=[(HOST, port, "tcp")])

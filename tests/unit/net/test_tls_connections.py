@@ -23,13 +23,10 @@ from tests.unit.net.tls_peers import (
     serving,
     tls_connected,
     tls_listening,
+    to,
     trusting,
     with_certificates,
 )
-
-
-def to(server: tuple[str, int], domain: str = "sbc.example") -> Flow:
-    return Flow(TLS, *server, domain=domain)
 
 
 async def reached(server: TlsServer) -> bytes:

@@ -26,12 +26,9 @@ from tests.unit.net.support import (
 from tests.unit.net.tls_peers import (
     serving,
     tls_listening,
+    to,
     with_certificates,
 )
-
-
-def to(server: tuple[str, int], domain: str = "sbc.example") -> Flow:
-    return Flow(TLS, *server, domain=domain)
 
 
 def test_one_connection_serves_both_ways(run: Run, certificates: Certificates) -> None:

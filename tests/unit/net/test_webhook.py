@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from sipproxy.net.webhook import CONNECTIONS_EACH, ERROR, LONGEST_ANSWER, TIMEOUT
+from sipproxy.net.exchange import CONNECTIONS_EACH
+from sipproxy.net.webhook import ERROR, LONGEST_ANSWER, TIMEOUT
 from sipproxy.propagation.context import TraceContext
 from tests.unit.net.application import GOOD, Answer, application, closes, drips, endless, hangs, http, raw
 from tests.unit.net.asking import CONTEXT, QUESTION, SLACK_S, asking

@@ -6,8 +6,8 @@ import asyncio
 import socket
 import time
 
+from sipproxy.net.exchange import CONNECTIONS_EACH
 from sipproxy.net.webhook import (
-    CONNECTIONS_EACH,
     ERROR,
     IN_VAIN,
     LEFT_ALONE_S,

@@ -10,6 +10,7 @@ from typing import Any
 
 from sipproxy.net.settings import CertificateSettings, TlsSettings
 from sipproxy.net.transport import Transports
+from sipproxy.sip.flow import TLS, Flow
 from tests.support.collectors import Identity
 from tests.unit.net.support import DEADLINE_S, place
 
@@ -71,6 +72,11 @@ def with_certificates(*identities: Identity, **others: Any) -> TlsSettings:
     """Settings of a proxy that has these certificates, and trusts who vouches for the first."""
     ours = tuple(CertificateSettings(str(each.certificate), str(each.key)) for each in identities)
     return TlsSettings(certificates=ours, **{"ca": str(identities[0].authority), **others})
+
+
+def to(server: tuple[str, int], domain: str = "sbc.example") -> Flow:
+    """Where a message goes that is for somebody who can prove to be `domain`."""
+    return Flow(TLS, *server, domain=domain)
 
 
 @asynccontextmanager

@@ -17,17 +17,18 @@ def require(program: str, package: str) -> str:
     """Where it is."""
     found = shutil.which(program, path=_PATH)
     if found is None:
-        _missing(f"no {program} on this machine (Debian: apt-get install {package})")
+        missing(f"no {program} on this machine (Debian: apt-get install {package})")
     return found
 
 
 def require_package(name: str) -> None:
     """A Python package that only a process of its own can import."""
     if importlib.util.find_spec(name) is None:
-        _missing(f"no {name} in this environment (pip install '.[dev]')")
+        missing(f"no {name} in this environment (pip install '.[dev]')")
 
 
-def _missing(what: str) -> NoReturn:
+def missing(what: str) -> NoReturn:
+    """Leave the story, as something that it needs is not here."""
     if os.environ.get("CI") == "true":
         pytest.fail(what, pytrace=False)
     pytest.skip(what)
