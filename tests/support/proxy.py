@@ -48,7 +48,7 @@ class Proxy:
         self.log: list[str] = []  # stderr: JSON lines
         self._written = threading.Condition()
         self._streams_open = 2
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        clean = {name: value for name, value in [*os.environ.items()] if not name.startswith("OTEL_")}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "sipproxy", "run", "-c", str(self.config_file)],
             cwd=ROOT,
