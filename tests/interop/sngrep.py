@@ -31,7 +31,8 @@ class Sngrep:
         self._tmux, program = require("tmux", "tmux"), require("sngrep", "sngrep")
         self._folder = tempfile.TemporaryDirectory(prefix="sngrep-")  # a socket's path has to be short
         self.address = f"127.0.0.1:{free_port('127.0.0.1')}"
-        command = f"exec {program} -F -L udp:{self.address}"
+        _, columns, _, rows = _SIZE  # it chooses its columns once, and tmux may give them a moment later
+        command = f"stty cols {columns} rows {rows}; exec {program} -F -L udp:{self.address}"
         self._call("-f", "/dev/null", "new-session", "-d", "-s", "sngrep", *_SIZE, command)
 
     def press(self, *keys: str) -> None:

@@ -195,6 +195,7 @@ def test_time_can_be_drawn_to_scale_and_in_utc(desk: Sheet) -> None:
     assert re.search(r"began .*:\d\d:\d\d\.\d\d\d", local)
 
 
+@pytest.mark.alone
 def test_five_hundred_messages_without_a_stutter(desk: Sheet) -> None:
     page = desk.page
     go(page, "call/many")

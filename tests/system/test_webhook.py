@@ -189,7 +189,8 @@ def test_the_application_is_too_slow(office: Office) -> None:
     (asked,) = office.spans("webhook")
     assert has(routed, "fallback")
     assert (asked.status, asked.attributes["error.type"]) == ("error", "webhook")
-    assert TIMEOUT_MS <= (asked.end_ns - asked.start_ns) / 1e6 < TIMEOUT_MS + 500
+    # The wall clock runs a little beside the loop's.
+    assert TIMEOUT_MS - 5 < (asked.end_ns - asked.start_ns) / 1e6 < TIMEOUT_MS + 500
     office.app.wake()
     (chosen,) = office.spans("choose trunk")
     assert (chosen.trace_id, chosen.parent_id) == (TRACE_ID, routed.span_id)
