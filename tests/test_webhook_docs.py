@@ -20,7 +20,7 @@ from sipproxy.b2bua.consulting import (
     question,
 )
 from sipproxy.b2bua.settings import RouteSettings
-from sipproxy.net import webhook
+from sipproxy.net import exchange, webhook
 from sipproxy.sip.headers import key_of
 from sipproxy.telemetry.families import WEBHOOK_RESULTS
 from tests.support.pages import DOCS, blocks, table, words
@@ -72,8 +72,8 @@ def test_the_headers_that_are_not_an_applications() -> None:
         (r"or (\d+) questions to it are open", webhook.MOST_AT_ONCE),
         (r"After (\d+) questions in a row", webhook.IN_VAIN),
         (r"Every (\d+) s\s+one question", webhook.LEFT_ALONE_S),
-        (r"kept for (\d+) s and used again", webhook.KEPT_S),
-        (r"up to (\d+) to one application", webhook.CONNECTIONS_EACH),
+        (r"kept for (\d+) s and used again", exchange.KEPT_S),
+        (r"up to (\d+) to one application", exchange.CONNECTIONS_EACH),
     ],
 )
 def test_a_number(said: str, meant: float) -> None:
