@@ -18,6 +18,7 @@ from ..admin.settings import AdminSettings
 from ..admin.shapes import Json
 from ..errors import ConfigurationError, SipProxyError
 from ..telemetry.masking import clean
+from .address import web_address
 
 TOKEN = "SIPPROXY_TOKEN"
 PATIENCE_S = 15.0
@@ -136,13 +137,8 @@ def client_of(
             return None
         host, _, port = settings.address.rpartition(":")
         url = f"http://{_WILDCARDS.get(host, host)}:{port}"
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        good = good and url.isascii() and url.isprintable() and " " not in url and parts.username is None
-    except ValueError:
-        good = False
-    if not good:
+    parts = web_address(url)
+    if parts is None:
         raise ConfigurationError([f"{clean(url)!r} is no address of a proxy, such as http://127.0.0.1:8060"])
     return Client(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", token)
 

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
+from ..cli.address import web_address
 from ..cli.terminal import Terminal, flush, give_up_output
 from ..errors import ConfigurationError, RemoteProtocolError
 from ..net.settings import CertificateSettings, TlsSettings
@@ -177,13 +177,7 @@ def http_plan(options: argparse.Namespace, faults: list[str]) -> HttpPlan:
     if options.target != "http":
         faults.append(f"one URI, or the word http and a URL, not {options.target!r}")
     url = options.url or ""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        good = good and url.isascii() and url.isprintable() and " " not in url and parts.username is None
-    except ValueError:
-        good = False
-    if not good:
+    if web_address(url) is None:
         faults.append(f"{url!r} is no URL, such as https://apps.example/route")
     listen = [*_listen(options.listen, TCP, faults)]
     if len(listen) > 1 or any(row[0] != TCP for row in listen):

@@ -7,10 +7,11 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import time
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.fakeapi import PAGE, FakeApi
 
@@ -154,10 +155,22 @@ def test_nothing_moves_for_who_does_not_want_it(browser: Browser, api: FakeApi) 
         one.forgive("net::ERR_|Failed to load resource")
         go(one.page, "live")
         expect(one.page.locator("#connection")).to_have_text("live")
+        all_here(one.page)
         api.stop()
         expect(one.page.locator("#connection")).to_have_text("reconnecting")
         assert one.page.evaluate("document.getAnimations().length") == 0
         api.start()
+
+
+def all_here(page: Page) -> None:
+    """Views that nobody has asked for come a moment later; without one of them the page loads anew."""
+    loaded = "performance.getEntriesByType('resource').map((each) => each.name).join()"
+    deadline = time.monotonic() + 10
+    while not all(
+        f"/{name}.js" in page.evaluate(loaded)
+        for name in ("search", "call", "propagation", "waterfall", "ladder", "details")
+    ):
+        assert time.monotonic() < deadline
 
 
 def test_the_matrix_says_what_came_and_what_came_back(desk: Sheet) -> None:

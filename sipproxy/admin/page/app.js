@@ -116,8 +116,19 @@ document.getElementById("showhelp").addEventListener("click", () => help.showMod
 
 const connection = document.getElementById("connection");
 
+/** Not before somebody answers: the browser's own error page would stay for ever. */
+async function reloadOnceThere() {
+  stale = false;
+  try {
+    if ((await fetch("/", { cache: "no-store" })).ok) location.reload();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    stale = true; // the connection is not as live as it seemed
+  }
+}
+
 function showConnection() {
-  if (stale && state.connection === "live") location.reload();
+  if (stale && state.connection === "live") reloadOnceThere();
   const text = state.connection + (state.draining ? ", draining" : state.reasons.length ? ", degraded" : "");
   if (connection.dataset.text === text) return;
   const before = connection.dataset.state;
